@@ -1,0 +1,1 @@
+export function compile(sources: string, output: string): void;

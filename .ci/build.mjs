@@ -1,0 +1,98 @@
+/** `npm run build`: what is older than its sources is made again, the rest is left alone. */
+import { chmodSync, existsSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { compile } from "./bpf.mjs";
+import { CommandFailed, run } from "./command.mjs";
+import { widenPath } from "./machine.mjs";
+
+/** The newest change below a path; that of a directory counts too: a file that went makes its product old. */
+function changed(path) {
+  if (!existsSync(path)) return 0;
+  const stat = statSync(path);
+  const below = stat.isDirectory() ? readdirSync(path).map((name) => changed(join(path, name))) : [];
+  return Math.max(stat.mtimeMs, ...below);
+}
+
+async function object(root, product) {
+  try {
+    compile(join(root, "bpf"), join(root, product));
+  } catch (error) {
+    throw new CommandFailed(error.stderr || error.message);
+  }
+}
+
+/** cmake-js by its file: npx would cost half a second. */
+async function addon(root) {
+  const env = { ...process.env, CMAKE_BUILD_PARALLEL_LEVEL: String(availableParallelism()) };
+  await run(process.execPath, [join(root, "node_modules/cmake-js/bin/cmake-js"), "compile"], { cwd: root, env });
+}
+
+async function bundle(root, product) {
+  // Here, since this file is loaded before node_modules exists.
+  const { build: esbuild } = await import("esbuild");
+  const outfile = join(root, product);
+  try {
+    await esbuild({
+      entryPoints: [join(root, "src/main.ts")],
+      outfile,
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      target: "node20",
+      sourcemap: "external",
+      // The CommonJS packages in the bundle call require() for Node's own modules.
+      banner: {
+        js: '#!/usr/bin/env node\nimport { createRequire as shuntRequire } from "node:module";\nconst require = shuntRequire(import.meta.url);',
+      },
+      logLevel: "silent",
+      loader: { ".html": "text", ".css": "text" },
+    });
+  } catch (error) {
+    const text = error.errors?.map((each) => `${each.location?.file}:${each.location?.line}: ${each.text}`).join("\n");
+    throw new CommandFailed(text || error.message);
+  }
+  chmodSync(outfile, 0o755);
+}
+
+const steps = [
+  { product: "dist/shunt.bpf.o", inputs: ["bpf", ".ci/bpf.mjs"], make: object },
+  { product: "dist/shunt.node", inputs: ["native", "CMakeLists.txt", "package-lock.json"], make: addon },
+  {
+    product: "dist/shunt.js",
+    inputs: ["src", "package.json", "package-lock.json", ".ci/build.mjs"],
+    make: bundle,
+  },
+];
+
+/** @throws CommandFailed with the compiler's words. */
+export async function build(root) {
+  for (const { product, inputs, make } of steps) {
+    const path = join(root, product);
+    if (changed(path) > Math.max(...inputs.map((input) => changed(join(root, input))))) continue;
+    const started = performance.now();
+    try {
+      await make(root, product);
+      if (!existsSync(path)) throw new CommandFailed(`${product} was not made`);
+    } catch (error) {
+      // What is left of the last build would be taken for this one's.
+      rmSync(path, { force: true });
+      throw error;
+    }
+    // cmake does not touch a product that did not change.
+    utimesSync(path, new Date(), new Date());
+    console.log(`build: ${product} ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  widenPath();
+  try {
+    await build(fileURLToPath(new URL("..", import.meta.url)));
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The verdict: a pure function of the policy, the pod's addresses and the socket. It reads maps and writes
+ * nothing. src/policy/decide.ts is the same function in the agent; one table of cases runs on both.
+ *
+ * Istio's rules are a list, first match wins; here they are a few lookups. The compiler
+ * (src/policy/compile.ts) makes the two agree and says why they do.
+ */
+#ifndef SHUNT_DECIDE_H
+#define SHUNT_DECIDE_H
+
+#include <linux/in.h>
+#include "addr.h"
+#include "maps.h"
+
+struct request {
+	__u64 pod;
+	struct address source; /* FAMILY_NONE: not bound */
+	struct address destination;
+	__u32 uid;
+	__u32 gid;
+	__u16 port;
+	__u8 protocol;
+	bool proxy_cgroup;
+};
+
+struct decision {
+	__u8 verdict;
+	__u8 reason;
+	__u16 target_port; /* of the proxy, where redirected */
+};
+
+static __always_inline struct decision bypass(__u8 reason)
+{
+	return (struct decision){.verdict = VERDICT_BYPASS, .reason = reason};
+}
+
+static __always_inline struct decision redirect(__u8 reason, __u16 port)
+{
+	return (struct decision){.verdict = VERDICT_REDIRECT, .reason = reason, .target_port = port};
+}
+
+static __always_inline const struct rule *port_rule(const struct policy *policy, __u8 direction, __u16 port)
+{
+	struct port_key key = {.policy = policy->id, .port = port, .direction = direction};
+
+	return bpf_map_lookup_elem(&port_rules, &key);
+}
+
+static __always_inline const struct rule *range_rule(const struct policy *policy, const struct address *a)
+{
+	struct range_key key = {
+		.prefix_length = a->family == FAMILY_IPV4 ? RANGE_KEY_BITS_IPV4 : RANGE_KEY_BITS_IPV6,
+		.family = a->family,
+		.policy = policy->id,
+		.words = {a->words[0], a->words[1], a->words[2], a->words[3]},
+	};
+
+	return bpf_map_lookup_elem(&range_rules, &key);
+}
+
+/* One of the pod's own addresses; what is loopback in any case is not asked here. */
+static __always_inline bool is_pod_address(__u64 pod, const struct address *a)
+{
+	struct local_key key = {.pod = pod, .address = *a};
+
+	return bpf_map_lookup_elem(&local_addrs, &key);
+}
+
+static __always_inline bool in_loopback_range(const struct policy *policy, const struct address *a)
+{
+	if (a->family == FAMILY_IPV4)
+		return (a->words[0] & policy->loopback_mask) == policy->loopback;
+	return address_is_loopback(a) && a->words[3] != 0;
+}
+
+/* The proxy's own connections: to the pod itself they are inbound, anything else is none of ours. */
+static __always_inline struct decision decide_proxy(const struct policy *policy, const struct request *r,
+						    bool local)
+{
+	if (!local || r->protocol != IPPROTO_TCP || in_loopback_range(policy, &r->destination))
+		return bypass(REASON_PROXY);
+	if (r->port == 15008)
+		return bypass(REASON_TUNNEL_PORT);
+	return redirect(REASON_PROXY_TO_SELF, policy->inbound_port);
+}
+
+/* Istio: cni/pkg/iptables and tools/istio-iptables, chain ISTIO_OUTPUT, in its order. */
+static __always_inline struct decision decide_outbound(const struct policy *policy, const struct request *r)
+{
+	const struct rule *port = NULL, *range = NULL;
+	bool loopback, local;
+
+	if (policy->flags & POLICY_FLAG_HAS_OUTBOUND_PORTS)
+		port = port_rule(policy, DIRECTION_OUTBOUND, r->port);
+	if (port && port->verdict == VERDICT_BYPASS)
+		return bypass(port->reason);
+
+	loopback = address_is_loopback(&r->destination);
+	local = loopback || is_pod_address(r->pod, &r->destination);
+	if (local && address_is_passthrough(&r->source))
+		return bypass(REASON_PASSTHROUGH_SOURCE);
+
+	if (r->proxy_cgroup || r->uid == policy->proxy_uid)
+		return decide_proxy(policy, r, local);
+	/* Before the gid: uid != 1337 with gid 1337 to the pod's own address passes. */
+	if (local && !(policy->flags & POLICY_FLAG_KEEP_LOCAL))
+		return bypass(loopback ? REASON_LOOPBACK : REASON_LOCAL_ADDRESS);
+	if (r->gid == policy->proxy_gid)
+		return decide_proxy(policy, r, local);
+
+	if (r->protocol != IPPROTO_TCP)
+		return bypass(REASON_NOT_TCP);
+	if (in_loopback_range(policy, &r->destination))
+		return bypass(REASON_LOOPBACK);
+
+	if (policy->flags & POLICY_FLAG_HAS_RANGES)
+		range = range_rule(policy, &r->destination);
+	if (range && range->verdict == VERDICT_BYPASS)
+		return bypass(range->reason);
+	/* A union with the ranges, not an intersection. */
+	if (port)
+		return redirect(port->reason, policy->outbound_port);
+	if (range)
+		return redirect(range->reason, policy->outbound_port);
+	if (policy->flags & POLICY_FLAG_CAPTURE_OTHER_OUTBOUND)
+		return redirect(REASON_INCLUDED_ALL, policy->outbound_port);
+	return bypass(REASON_NOT_INCLUDED);
+}
+
+#endif

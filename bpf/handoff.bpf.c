@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The original destination's way from the application's socket to the socket that the proxy accepts. Both
+ * are in one network namespace and know the same 4-tuple, from opposite ends.
+ */
+#include <linux/bpf.h>
+#include "addr.h"
+#include "pod.h"
+
+/* An address as the connection has it: a v4-mapped one is IPv4, whatever the socket's family. */
+static __always_inline struct address address_of(__u32 family, __be32 ip4, __be32 ip6_0, __be32 ip6_1,
+						 __be32 ip6_2, __be32 ip6_3)
+{
+	if (family == AF_INET)
+		return address_ipv4(ip4);
+	if (!(ip6_0 | ip6_1) && ip6_2 == bpf_htonl(0xffff))
+		return address_ipv4(ip6_3);
+	return (struct address){.family = FAMILY_IPV6, .words = {ip6_0, ip6_1, ip6_2, ip6_3}};
+}
+
+static __always_inline struct address local_address(struct bpf_sock_ops *ops)
+{
+	return address_of(ops->family, ops->local_ip4, ops->local_ip6[0], ops->local_ip6[1],
+			  ops->local_ip6[2], ops->local_ip6[3]);
+}
+
+static __always_inline struct address remote_address(struct bpf_sock_ops *ops)
+{
+	return address_of(ops->family, ops->remote_ip4, ops->remote_ip6[0], ops->remote_ip6[1],
+			  ops->remote_ip6[2], ops->remote_ip6[3]);
+}
+
+/* Before the SYN. A socket that was not redirected takes away what an earlier one left under its tuple. */
+static __always_inline void publish(struct bpf_sock_ops *ops, struct bpf_sock *sk, bool again)
+{
+	const struct origin *origin = bpf_sk_storage_get(&origins, sk, 0, 0);
+	struct handoff_key key = {
+		.netns_cookie = bpf_get_netns_cookie(ops),
+		.source = local_address(ops),
+		.destination = remote_address(ops),
+		.source_port = ops->local_port,
+		.destination_port = bpf_ntohl(ops->remote_port),
+	};
+
+	if (!origin || origin->role != ORIGIN_ASKED) {
+		if (!again)
+			bpf_map_delete_elem(&handoff, &key);
+		return;
+	}
+	/* The LRU may have dropped it while the SYN waited: under its own load it does that early. */
+	if (again && bpf_map_lookup_elem(&handoff, &key))
+		return;
+	if (bpf_map_update_elem(&handoff, &key, origin, BPF_ANY))
+		count(COUNTER_HANDOFF_UNPUBLISHED);
+}
+
+/* The accepted socket takes it over; the entry goes, so that the next user of the tuple does not find it. */
+static __always_inline void take(struct bpf_sock_ops *ops, struct bpf_sock *sk)
+{
+	struct handoff_key key = {
+		.netns_cookie = bpf_get_netns_cookie(ops),
+		.source = remote_address(ops),
+		.destination = local_address(ops),
+		.source_port = bpf_ntohl(ops->remote_port),
+		.destination_port = ops->local_port,
+	};
+	const struct origin *asked = bpf_map_lookup_elem(&handoff, &key);
+	struct origin *accepted;
+
+	if (!asked)
+		return;
+	accepted = bpf_sk_storage_get(&origins, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (accepted) {
+		*accepted = *asked;
+		accepted->role = ORIGIN_ACCEPTED;
+	} else {
+		/* Closed: the proxy finds no original destination and refuses the connection. */
+		count(COUNTER_ORIGIN_UNSTORED);
+	}
+	bpf_map_delete_elem(&handoff, &key);
+}
+
+SEC("sockops")
+int shunt_sockops(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+
+	if (!sk)
+		return 1;
+	switch (ops->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		publish(ops, sk, false);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		publish(ops, sk, true);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		take(ops, sk);
+		break;
+	}
+	return 1;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

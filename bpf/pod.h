@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who calls: the pod of the current task, by its cgroup, and the policy that it has. */
+#ifndef SHUNT_POD_H
+#define SHUNT_POD_H
+
+#include <stdbool.h>
+#include "maps.h"
+
+/* Set by the agent before load. Sockets of the host's namespace are never steered. */
+const volatile __u64 host_netns_cookie __weak = 0;
+
+#define MAX_LEVELS 16 /* levels below the root at which a pod's cgroup may be */
+
+static __always_inline void count(enum counter counter)
+{
+	__u32 key = counter;
+	__u64 *value = bpf_map_lookup_elem(&counters, &key);
+
+	/* Per CPU, but a program may be preempted by another one on the same CPU. */
+	if (value)
+		__sync_fetch_and_add(value, 1);
+}
+
+static __always_inline const struct control *control(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&controls, &zero);
+}
+
+struct caller {
+	__u64 pod;			 /* cgroup id; 0: the task is in no pod that is known */
+	__u32 level;			 /* of the pod's cgroup */
+	const struct pod_record *record; /* NULL with a pod: its slot is another's by now */
+};
+
+/*
+ * The pod is the task's nearest ancestor to the root that is in the map: a cgroup that an application
+ * makes below its own cannot take its place. Levels at which there are no pods cost nothing.
+ */
+static __always_inline struct caller find_caller(void)
+{
+	const struct control *c = control();
+	struct caller caller = {};
+	__u32 i;
+
+	if (!c)
+		return caller;
+
+	for (i = 0; i < MAX_LEVELS; i++) {
+		__u32 level = c->first_level + i, *slot;
+		__u64 id;
+
+		if (!(c->pod_levels >> i))
+			return caller;
+		if (!(c->pod_levels >> i & 1))
+			continue;
+		id = bpf_get_current_ancestor_cgroup_id(level);
+		if (!id)
+			return caller;
+		slot = bpf_map_lookup_elem(&pods, &id);
+		if (!slot)
+			continue;
+		caller.pod = id;
+		caller.level = level;
+		caller.record = bpf_map_lookup_elem(&pod_records, slot);
+		if (caller.record && caller.record->cgroup_id != id)
+			caller.record = NULL;
+		return caller;
+	}
+	return caller;
+}
+
+/* A pod's sockets are those of its own network namespace; the host's never are. */
+static __always_inline bool is_foreign_netns(const struct pod_record *record, __u64 cookie)
+{
+	return cookie == host_netns_cookie || (record->netns_cookie && record->netns_cookie != cookie);
+}
+
+static __always_inline const struct policy *policy_by_id(__u64 id)
+{
+	const struct policy *policy = bpf_map_lookup_elem(&policies, &id);
+
+	return policy && policy->id == id ? policy : NULL;
+}
+
+/*
+ * The id is read once; everything that is decided comes from that policy. The agent deletes an old policy
+ * only a grace period after the flip, so a miss means that the flip went past us: read once more.
+ * NULL: the map and the record disagree. The caller refuses.
+ */
+static __always_inline const struct policy *find_policy(const struct pod_record *record)
+{
+	const volatile __u64 *id = &record->policy;
+	const struct policy *policy = policy_by_id(*id);
+
+	return policy ? policy : policy_by_id(*id);
+}
+
+/* Under the proxy container's cgroup, which is one level below the pod's. */
+static __always_inline bool is_proxy_cgroup(const struct caller *caller)
+{
+	__u64 id = caller->record->proxy_cgroup_id;
+
+	return id && bpf_get_current_ancestor_cgroup_id(caller->level + 1) == id;
+}
+
+#endif

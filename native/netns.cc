@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "addon.h"
+#include "args.h"
+#include "fd.h"
+#include "job.h"
+
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+// Linux 5.14, newer than the C library's headers.
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+namespace shunt {
+namespace {
+
+struct Address {
+  std::string interface;
+  std::vector<uint8_t> bytes;
+};
+
+std::vector<uint8_t> bytesOf(const sockaddr *address) {
+  const uint8_t *start = nullptr;
+  size_t size = 0;
+  if (address && address->sa_family == AF_INET) {
+    start = reinterpret_cast<const uint8_t *>(
+        &reinterpret_cast<const sockaddr_in *>(address)->sin_addr);
+    size = 4;
+  } else if (address && address->sa_family == AF_INET6) {
+    start = reinterpret_cast<const uint8_t *>(
+        &reinterpret_cast<const sockaddr_in6 *>(address)->sin6_addr);
+    size = 16;
+  }
+  return std::vector<uint8_t>(start, start + size);
+}
+
+class InspectNetns : public Job {
+public:
+  InspectNetns(Napi::Env env, std::string path)
+      : Job(env, "inspectNetns"), path_(std::move(path)) {}
+
+private:
+  // setns() moves the calling thread for good: it must be one that ends, never one of the pool.
+  void work() override {
+    try {
+      std::thread([this] { inspect(); }).join();
+    } catch (const std::system_error &error) {
+      failure_ = {.syscall = "pthread_create", .subject = path_, .error = error.code().value()};
+    }
+  }
+
+  void inspect() {
+    Fd netns(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!netns)
+      return failed("open");
+    if (setns(netns.get(), CLONE_NEWNET) < 0)
+      return failed("setns");
+    Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket)
+      return failed("socket");
+    socklen_t size = sizeof(cookie_);
+    if (getsockopt(socket.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie_, &size) < 0)
+      return failed("getsockopt(SO_NETNS_COOKIE)");
+    ifaddrs *list = nullptr;
+    if (getifaddrs(&list) < 0)
+      return failed("getifaddrs");
+    for (ifaddrs *entry = list; entry; entry = entry->ifa_next) {
+      std::vector<uint8_t> bytes = bytesOf(entry->ifa_addr);
+      std::string name = entry->ifa_name;
+      // An IPv4 address may carry a label, "eth0:1"; no interface's name has a colon.
+      if (!bytes.empty())
+        addresses_.push_back({name.substr(0, name.find(':')), std::move(bytes)});
+    }
+    freeifaddrs(list);
+  }
+
+  void failed(const char *syscall) {
+    failure_ = {.syscall = syscall, .subject = path_, .error = errno};
+  }
+
+  Napi::Value result() override {
+    Napi::Array addresses = Napi::Array::New(Env());
+    for (const Address &address : addresses_) {
+      Napi::Object object = Napi::Object::New(Env());
+      object.Set("interface", address.interface);
+      object.Set("address", toArray(Env(), address.bytes));
+      addresses.Set(addresses.Length(), object);
+    }
+    Napi::Object facts = Napi::Object::New(Env());
+    facts.Set("cookie", Napi::BigInt::New(Env(), cookie_));
+    facts.Set("addresses", addresses);
+    return facts;
+  }
+
+  std::string path_;
+  uint64_t cookie_ = 0;
+  std::vector<Address> addresses_;
+};
+
+Napi::Value inspectNetns(const Napi::CallbackInfo &info) {
+  std::string path = Arguments(info, "inspectNetns").text(0, "path");
+  return (new InspectNetns(info.Env(), std::move(path)))->start();
+}
+
+} // namespace
+
+void exportNetns(Napi::Env, Napi::Object exports) {
+  exportFunction<inspectNetns>(exports, "inspectNetns");
+}
+
+} // namespace shunt

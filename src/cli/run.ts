@@ -1,0 +1,147 @@
+/** `shunt run`: the agent. */
+import { existsSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { type Agent, startAgent } from "../agent.js";
+import { NodeError, UsageError } from "../errors.js";
+import { artifact, sources } from "../kernel/artifact.js";
+import { compileObject } from "../kernel/compile.js";
+import { type Native, native } from "../kernel/native.js";
+import { makeLogger } from "../log.js";
+import { parseDetail } from "../metrics/detail.js";
+import { openMetrics } from "../metrics/registry.js";
+import { agentView } from "../metrics/view.js";
+import { defaultExcludedNamespaces } from "../policy/enrolment.js";
+import { podPolicy } from "../policy/podPolicy.js";
+import { openControl } from "../web/control.js";
+import { defaultControl } from "../web/controlClient.js";
+import { serveHttp } from "../web/http.js";
+import { defaultListen, parseListen } from "../web/listen.js";
+import { agentRoutes } from "../web/routes.js";
+import { defaultBpffs, parseOptions, podRoot } from "./options.js";
+
+export const runHelp = `Usage: shunt run --manifests DIR [options]
+
+Steers the sockets of the mesh pods on this machine to their proxy, by what a directory of pod manifests
+says, and follows every change in it. Ends on SIGTERM or Ctrl-C; traffic stays steered as it is then.
+"shunt unload" ends that.
+
+  --manifests DIR    pods as YAML or JSON files
+  --cgroup-root P    the pods' root cgroup (default: the one that kubelet made)
+  --bpffs P          where programs and maps are pinned; mounted if it is not (default: ${defaultBpffs})
+  --listen ADDR      where /metrics, /healthz and /readyz are served: ADDRESS:PORT, :PORT for every address
+                     of this machine, or off (default: ${defaultListen})
+  --control P        the control socket for status, flows and explain; one agent has it (default:
+                     ${defaultControl})
+  --metrics-detail D pod, workload or node: whose name the series of connections bear (default: pod)
+  --compile          compile the programs on this machine, with clang, instead of using the built ones
+  --compile-cache P  where compiled programs are kept, by content (default: /var/cache/shunt)
+`;
+
+const options = {
+  manifests: { type: "string" },
+  "cgroup-root": { type: "string" },
+  bpffs: { type: "string", default: defaultBpffs },
+  listen: { type: "string", default: defaultListen },
+  control: { type: "string", default: defaultControl },
+  "metrics-detail": { type: "string", default: "pod" },
+  compile: { type: "boolean", default: false },
+  "compile-cache": { type: "string", default: "/var/cache/shunt" },
+} as const;
+
+function checkDirectory(flag: string, path: string): void {
+  let why: string;
+  try {
+    if (statSync(path).isDirectory()) return;
+    why = "is not a directory";
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    why = code === "ENOENT" ? "does not exist" : `cannot be read (${code})`;
+  }
+  throw new UsageError(`shunt run: ${flag} ${path} ${why}`);
+}
+
+/** The kernel would only say EBADF, and that after much was made. */
+function checkCgroup(path: string): void {
+  checkDirectory("--cgroup-root", path);
+  if (existsSync(join(path, "cgroup.controllers"))) return;
+  throw new UsageError(`shunt run: --cgroup-root ${path} is not a directory of cgroup2`);
+}
+
+/** Resolves when a signal has ended the agent. */
+export async function run(args: readonly string[]): Promise<void> {
+  const values = parseOptions("run", args, options);
+  if (values.manifests === undefined)
+    throw new UsageError('shunt run: --manifests DIR is needed. See "shunt run --help".');
+  checkDirectory("--manifests", values.manifests);
+  const listen = parseListen(values.listen);
+  const detail = parseDetail(values["metrics-detail"]);
+  if (process.getuid?.() !== 0) throw new NodeError("shunt run must load BPF programs: run it as root");
+  if (!existsSync(values.bpffs)) checkDirectory("--bpffs", dirname(resolve(values.bpffs)));
+  const addon = native();
+  const { path: cgroupRoot, release } = podRoot(addon, values["cgroup-root"]);
+  try {
+    checkCgroup(cgroupRoot);
+    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail });
+  } finally {
+    release();
+  }
+}
+
+interface Settings {
+  readonly manifests: string;
+  readonly bpffs: string;
+  readonly listen: ReturnType<typeof parseListen>;
+  readonly control: string;
+  readonly detail: ReturnType<typeof parseDetail>;
+  readonly compile: boolean;
+  readonly "compile-cache": string;
+}
+
+/** The agent with its socket and its port, until a signal ends it. */
+async function serve(addon: Native, cgroupRoot: string, values: Settings): Promise<void> {
+  const { listen, detail } = values;
+  const log = makeLogger(process.stdout);
+  const stopped = new Promise<NodeJS.Signals>((done) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => done(signal));
+  });
+  const object = values.compile ? compileObject(sources(), values["compile-cache"]).path : artifact("shunt.bpf.o");
+  // First of all: it is the lock. A second agent ends here, before it touches anything.
+  const control = await openControl(values.control, addon.lock);
+  let agent: Agent | undefined;
+  const metrics = openMetrics({
+    detail,
+    view: () => agent && agentView(agent),
+    onError: (collector, err) =>
+      log.error({ event: "collector-failed", collector, err }, `${collector}: ${err.message}`),
+  });
+  // Before the agent: if the port is taken, nothing has been attached yet.
+  const http =
+    listen &&
+    (await serveHttp({
+      ...listen,
+      routes: agentRoutes({ metrics, status: () => agent?.status() }),
+      onError: (path, err) => log.error({ event: "http-failed", path, err }, `${path}: ${err.message}`),
+    }));
+  if (http) log.info({ event: "listening", address: http.address }, `metrics and probes on ${http.address}`);
+  agent = await startAgent({
+    native: addon,
+    log,
+    manifests: values.manifests,
+    cgroupRoot,
+    bpffs: values.bpffs,
+    object,
+    compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces }),
+    clock: process.hrtime.bigint,
+    observe: metrics.observe,
+    onCountsGone: metrics.onCountsGone,
+  });
+  const view = agentView(agent);
+  control.serve({ ...view, flows: agent.flows, flowsLost: () => view.counters().get("flow-lost") ?? 0n });
+  await Promise.race([agent.ready, stopped]);
+  const signal = await stopped;
+  await http?.close();
+  await agent.stop();
+  // Last: whoever gets it may begin.
+  await control.close();
+  log.info({ event: "stopped", signal }, "stopped: traffic stays as it is");
+}

@@ -1,0 +1,197 @@
+/**
+ * The programs and maps in the kernel, and their pins. They outlive the agent: it may die, be restarted or
+ * be upgraded, and traffic goes on as it was.
+ *
+ *   <bpffs>/shunt/maps-<layout>/<map>   <bpffs>/shunt/links/<program>
+ *
+ * A build with another layout makes maps of its own, fills them, and only then swaps the programs behind the
+ * links; the old maps go after that.
+ */
+import { existsSync, mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { KernelError, Native, NativeLink, NativeMap, NativeObject, ProgramInfo } from "./native.js";
+
+/**
+ * In the order of attachment: nothing is steered before what tells the proxy where it was going is there.
+ * Detached the other way round.
+ */
+export const programs = ["shunt_getsockopt", "shunt_sockops", "shunt_getpeername4", "shunt_connect4"] as const;
+
+/** Maps that are shared by an agent and its successor. */
+export const pinnedMaps = [
+  "pods",
+  "pod_records",
+  "policies",
+  "port_rules",
+  "range_rules",
+  "local_addrs",
+  "origins",
+  "handoff",
+  "verdicts",
+  "counters",
+  "controls",
+  "flows",
+] as const;
+export type MapName = (typeof pinnedMaps)[number];
+
+export interface DatapathOptions {
+  readonly native: Native;
+  /** The object file and what to call it in errors. */
+  readonly object: Uint8Array;
+  readonly objectName: string;
+  /** Changes with the maps' layout. */
+  readonly layout: string;
+  /** Mount point of a bpffs. */
+  readonly bpffs: string;
+  /** The pods' root cgroup. */
+  readonly cgroupRoot: string;
+  readonly hostNetnsCookie: Uint8Array;
+}
+
+export interface Datapath {
+  readonly maps: Readonly<Record<MapName, NativeMap>>;
+  /** Bytes that the iterator writes about a cgroup: a struct cgroup_place. */
+  cgroupPlace(path: string): Uint8Array;
+  /** Attaches the programs, or puts them in the place of a predecessor's. Call it when the maps are filled. */
+  attach(): { readonly adopted: boolean };
+  programs(): readonly ProgramInfo[];
+  /** Closes the handles. What is pinned stays. */
+  close(): void;
+}
+
+export function pinDirectory(bpffs: string): string {
+  return join(bpffs, "shunt");
+}
+
+const isMissing = (error: unknown): boolean => (error as Partial<KernelError>).code === "ENOENT";
+
+function openPinned(native: Native, path: string): NativeMap | undefined {
+  try {
+    return native.openPinnedMap(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** One level, not all: where the bpffs was taken away nothing is to be made in its place. */
+function makeDirectory(path: string): void {
+  if (!existsSync(path)) mkdirSync(path);
+}
+
+/** Takes pinned maps over and pins those that are new. A killed predecessor may have left some of them. */
+function loadObject(options: DatapathOptions, mapsDirectory: string): NativeObject {
+  const object = options.native.openObject(options.object, options.objectName);
+  try {
+    object.setVariable("host_netns_cookie", options.hostNetnsCookie);
+    const fresh: MapName[] = [];
+    for (const name of pinnedMaps) {
+      const pinned = openPinned(options.native, join(mapsDirectory, name));
+      if (pinned === undefined) {
+        fresh.push(name);
+        continue;
+      }
+      object.reuseMap(name, pinned);
+      pinned.close();
+    }
+    object.load();
+    // Only now: of an object that was refused nothing is left.
+    makeDirectory(dirname(mapsDirectory));
+    makeDirectory(mapsDirectory);
+    for (const name of fresh) {
+      const map = object.map(name);
+      map.pin(join(mapsDirectory, name));
+      map.close();
+    }
+    return object;
+  } catch (error) {
+    object.close();
+    throw error;
+  }
+}
+
+/** @throws KernelError; nothing is attached then, and what was pinned stays as it was. */
+export function openDatapath(options: DatapathOptions): Datapath {
+  const { native } = options;
+  const directory = pinDirectory(options.bpffs);
+  const mapsDirectory = join(directory, `maps-${options.layout}`);
+  const linksDirectory = join(directory, "links");
+  const object = loadObject(options, mapsDirectory);
+  const maps = Object.fromEntries(pinnedMaps.map((name) => [name, object.map(name)])) as Record<MapName, NativeMap>;
+  const cgroupId = statSync(options.cgroupRoot, { bigint: true }).ino;
+
+  return {
+    maps,
+    cgroupPlace: (path) => object.iterateCgroup("shunt_cgroup_place", path),
+    attach() {
+      let adopted = false;
+      makeDirectory(linksDirectory);
+      for (const program of programs) {
+        const path = join(linksDirectory, program);
+        adopted = replaceLink(native, object, program, path, cgroupId, options.cgroupRoot) || adopted;
+      }
+      removeOtherLinks(native, linksDirectory);
+      removeOtherMaps(directory, mapsDirectory);
+      return { adopted };
+    },
+    programs: () => object.programs(),
+    close() {
+      for (const map of Object.values(maps)) map.close();
+      object.close();
+    },
+  };
+}
+
+/** @returns whether a predecessor's link was taken over. A link to another cgroup (or a dead one) is replaced. */
+function replaceLink(
+  native: Native,
+  object: NativeObject,
+  program: string,
+  path: string,
+  cgroupId: bigint,
+  cgroupRoot: string,
+): boolean {
+  let old: NativeLink | undefined;
+  try {
+    old = native.openPinnedLink(path);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+  try {
+    if (old?.info().cgroupId === cgroupId) {
+      old.update(object, program);
+      return true;
+    }
+    const link = object.attachCgroup(program, cgroupRoot);
+    if (old !== undefined) {
+      old.detach();
+      unlinkSync(path);
+    }
+    link.pin(path);
+    link.close();
+    return false;
+  } finally {
+    old?.close();
+  }
+}
+
+/** Programs of a build that had more of them. Left alone, they would go on by policies that nobody keeps up. */
+function removeOtherLinks(native: Native, directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if ((programs as readonly string[]).includes(name)) continue;
+    const link = native.openPinnedLink(join(directory, name));
+    link.detach();
+    link.close();
+    unlinkSync(join(directory, name));
+  }
+}
+
+/** Maps of a build with another layout: no program uses them now. */
+function removeOtherMaps(directory: string, mine: string): void {
+  for (const name of readdirSync(directory)) {
+    const path = join(directory, name);
+    if (!name.startsWith("maps-") || path === mine) continue;
+    for (const map of readdirSync(path)) unlinkSync(join(path, map));
+    rmdirSync(path);
+  }
+}

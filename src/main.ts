@@ -1,0 +1,92 @@
+/**
+ * The command line, and the only place that knows exit codes: 0 ok, 1 failed, 2 wrong usage or bad input,
+ * 3 the kernel or the node cannot.
+ */
+import { demo, demoHelp } from "./cli/demo.js";
+import { doctor, doctorHelp } from "./cli/doctor.js";
+import { explain, explainHelp } from "./cli/explain.js";
+import { flows, flowsHelp } from "./cli/flows.js";
+import { run, runHelp } from "./cli/run.js";
+import { status, statusHelp } from "./cli/status.js";
+import { unload, unloadHelp } from "./cli/unload.js";
+import { runRole } from "./demo/role.js";
+import { NodeError, UsageError } from "./errors.js";
+import type { KernelError } from "./kernel/native.js";
+import { version } from "./version.js";
+
+const help = `Usage: shunt COMMAND [options]
+
+Steers the sockets of Kubernetes mesh pods to their sidecar proxy, or lets them bypass it, without iptables.
+
+  run       the agent
+  demo      see it work on this machine: real pods, a real proxy, real connections
+  status    the agent, its pods and policies, problems, programs; without an agent, what is in the kernel
+  flows     decisions as they happen
+  explain   what becomes of one connection of a pod, and the rule behind it
+  doctor    can this kernel and this node do it, and who else is here
+  unload    remove every program, link, pin and map, and prove it
+
+"shunt COMMAND --help" tells more. Exit codes: 0 ok, 1 failed, 2 wrong usage or bad input, 3 the kernel or
+the node cannot.
+`;
+
+const print = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+const note = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+interface Command {
+  readonly help: string;
+  /** @returns the exit code. */
+  run(args: readonly string[]): number | Promise<number>;
+}
+
+const commands: Readonly<Record<string, Command>> = {
+  run: { help: runHelp, run: (args) => run(args).then(() => 0) },
+  demo: { help: demoHelp, run: async (args) => ((await demo(args, print)) ? 0 : 1) },
+  status: { help: statusHelp, run: (args) => status(args, print) },
+  flows: { help: flowsHelp, run: (args) => flows(args, { print, note }) },
+  explain: { help: explainHelp, run: (args) => explain(args, print) },
+  doctor: { help: doctorHelp, run: (args) => (doctor(args, print) ? 0 : 3) },
+  unload: { help: unloadHelp, run: async (args) => ((await unload(args, print)) ? 0 : 1) },
+};
+
+/** What the kernel said, in words; the verifier's lines below. */
+function describe(error: Error): string {
+  const { verifier } = error as Partial<KernelError>;
+  return verifier === undefined || verifier === "" ? error.message : `${error.message}\n${verifier}`;
+}
+
+/** What is left to do after the special cases. */
+async function runCommand(name: string, args: readonly string[]): Promise<number> {
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) throw new UsageError(`shunt: there is no command ${name}. See "shunt --help".`);
+  if (process.platform !== "linux") throw new NodeError("shunt needs Linux: this is another system");
+  if (!args.includes("--help") && !args.includes("-h")) return await command.run(args);
+  print(command.help);
+  return 0;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name = "--help", ...rest] = args;
+  if (["--help", "-h", "help"].includes(name)) print(help);
+  else if (name === "--version") print(version);
+  else if (name.startsWith("__")) await runRole(name.slice(2), rest);
+  else return await runCommand(name, rest);
+  return 0;
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: Error) => {
+    process.stderr.write(`${describe(error)}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : error instanceof NodeError ? 3 : 1;
+    // A handle that is still open must not keep a failed command alive.
+    setImmediate(() => process.exit());
+  },
+);

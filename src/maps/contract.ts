@@ -1,0 +1,180 @@
+/** The structs of bpf/contract.h, by name, bound to the layout of the object that is loaded. */
+import { createHash } from "node:crypto";
+import type { BtfEnum, BtfStruct } from "../kernel/native.js";
+import { type Address, maskAddress, type Prefix } from "../model/address.js";
+import type { Policy } from "../model/policy.js";
+import { directions, reasons, verdicts } from "../model/verdict.js";
+import { type Codec, checkEnum, enumNames, LayoutError, structCodec, u32, type ValueOf } from "./layout.js";
+
+const address = { family: "uint", words: "bytes" } as const;
+const podRecord = {
+  cgroup_id: "u64",
+  policy: "u64",
+  netns_cookie: "u64",
+  proxy_cgroup_id: "u64",
+  ipv4: address,
+  ipv6: address,
+} as const;
+const policy = {
+  id: "u64",
+  flags: "uint",
+  proxy_uid: "uint",
+  proxy_gid: "uint",
+  outbound_port: "uint",
+  inbound_port: "uint",
+  loopback: "uint",
+  loopback_mask: "uint",
+} as const;
+const portKey = { policy: "u64", port: "uint", direction: "uint" } as const;
+const rangeKey = { prefix_length: "uint", family: "uint", policy: "u64", words: "bytes" } as const;
+const rule = { verdict: "uint", reason: "uint" } as const;
+const localKey = { pod: "u64", address } as const;
+const verdictKey = { pod: "u64", direction: "uint", verdict: "uint", reason: "uint" } as const;
+const control = { first_level: "u64", pod_levels: "u64", flow_interval: "u64" } as const;
+const cgroupPlace = { id: "u64", level: "uint" } as const;
+const flow = {
+  time: "u64",
+  pod: "u64",
+  source: address,
+  destination: address,
+  source_port: "uint",
+  destination_port: "uint",
+  pid: "uint",
+  uid: "uint",
+  direction: "uint",
+  verdict: "uint",
+  reason: "uint",
+  protocol: "uint",
+  target_port: "uint",
+  command: "bytes",
+} as const;
+
+export type PodRecord = ValueOf<typeof podRecord>;
+
+export interface Contract {
+  /** Changes whenever a layout does: pinned maps of another hash are not ours to read. */
+  readonly hash: string;
+  readonly podRecord: Codec<typeof podRecord>;
+  readonly policy: Codec<typeof policy>;
+  readonly portKey: Codec<typeof portKey>;
+  readonly rangeKey: Codec<typeof rangeKey>;
+  readonly rule: Codec<typeof rule>;
+  readonly localKey: Codec<typeof localKey>;
+  readonly verdictKey: Codec<typeof verdictKey>;
+  readonly control: Codec<typeof control>;
+  readonly cgroupPlace: Codec<typeof cgroupPlace>;
+  readonly flow: Codec<typeof flow>;
+  /** Names of the `counters` map's elements, by index. */
+  readonly counters: readonly string[];
+  /** Bits of a range key before the address: family and policy. */
+  readonly rangeKeyFixedBits: number;
+  readonly policyFlags: Readonly<Record<PolicyFlag, number>>;
+}
+
+const policyFlags = [
+  "capture-other-outbound",
+  "keep-local",
+  "has-outbound-ports",
+  "has-ranges",
+  "capture-other-inbound",
+] as const;
+type PolicyFlag = (typeof policyFlags)[number];
+
+/**
+ * @param btf of the object file, from `native().readBtf`.
+ * @throws LayoutError if the object was compiled from another contract than this code was written for.
+ */
+export function bindContract(btf: { structs: readonly BtfStruct[]; enums: readonly BtfEnum[] }): Contract {
+  checkEnum(btf.enums, "verdict", verdicts);
+  checkEnum(btf.enums, "reason", reasons);
+  checkEnum(btf.enums, "direction", directions);
+  return {
+    hash: layoutHash(btf),
+    podRecord: structCodec(btf.structs, "pod_record", podRecord),
+    policy: structCodec(btf.structs, "policy", policy),
+    portKey: structCodec(btf.structs, "port_key", portKey),
+    rangeKey: structCodec(btf.structs, "range_key", rangeKey),
+    rule: structCodec(btf.structs, "rule", rule),
+    localKey: structCodec(btf.structs, "local_key", localKey),
+    verdictKey: structCodec(btf.structs, "verdict_key", verdictKey),
+    control: structCodec(btf.structs, "control", control),
+    cgroupPlace: structCodec(btf.structs, "cgroup_place", cgroupPlace),
+    flow: structCodec(btf.structs, "flow", flow),
+    counters: [...enumNames(btf.enums, "counter")].sort(([a], [b]) => a - b).map(([, name]) => name),
+    rangeKeyFixedBits: enumValues(btf.enums, "range_key_bits", ["fixed"]).fixed,
+    policyFlags: enumValues(btf.enums, "policy_flag", policyFlags),
+  };
+}
+
+/** @throws LayoutError if a name that is used here is not in the C enum. */
+function enumValues<N extends string>(enums: readonly BtfEnum[], name: string, names: readonly N[]): Record<N, number> {
+  const compiled = new Map([...enumNames(enums, name)].map(([value, text]) => [text, value]));
+  const missing = names.filter((wanted) => !compiled.has(wanted));
+  if (missing.length > 0) throw new LayoutError(`enum ${name}: has no ${missing.join(", ")}`);
+  return Object.fromEntries(names.map((wanted) => [wanted, compiled.get(wanted)])) as Record<N, number>;
+}
+
+/** Over the types that stand in pinned maps, nested ones included. */
+function layoutHash(btf: { structs: readonly BtfStruct[]; enums: readonly BtfEnum[] }): string {
+  const structs = ["address", "origin", "handoff_key", "pod_record", "policy", "port_key", "range_key", "rule"];
+  structs.push("local_key", "verdict_key", "control", "flow");
+  const enums = ["verdict", "reason", "direction", "policy_flag", "counter"];
+  const types = [
+    ...btf.structs.filter((struct) => structs.includes(struct.name)),
+    ...btf.enums.filter((entry) => enums.includes(entry.name)),
+  ].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return createHash("sha256").update(JSON.stringify(types)).digest("hex").slice(0, 12);
+}
+
+/** Our form of an address, for a struct address. */
+export function encodeAddress(value: Address | undefined): PodRecord["ipv4"] {
+  return value === undefined ? { family: 0, words: new Uint8Array(16) } : { family: value.family, words: value.bytes };
+}
+
+/** @returns undefined for FAMILY_NONE. */
+export function decodeAddress(value: PodRecord["ipv4"]): Address | undefined {
+  return value.family === 4 || value.family === 6 ? { family: value.family, bytes: value.words } : undefined;
+}
+
+/** The first word of an address or mask, as the C field that holds it in network order. */
+function networkWord(bytes: Uint8Array): number {
+  return u32.decode(bytes.subarray(0, 4));
+}
+
+/** The `policies` map's value. */
+export function encodePolicy(contract: Contract, value: Policy): Uint8Array {
+  const mask = maskAddress({ family: 4, bytes: new Uint8Array(16).fill(0xff) }, value.loopback.length);
+  const set: Record<PolicyFlag, boolean> = {
+    "capture-other-outbound": value.captureOtherOutbound,
+    "keep-local": value.keepLocal,
+    "has-outbound-ports": value.ports.some((port) => port.direction === "outbound"),
+    "has-ranges": value.ranges.length > 0,
+    "capture-other-inbound": value.captureOtherInbound,
+  };
+  return contract.policy.encode({
+    id: value.id,
+    flags: policyFlags.reduce((bits, name) => bits | (set[name] ? contract.policyFlags[name] : 0), 0),
+    proxy_uid: value.proxyUid,
+    proxy_gid: value.proxyGid,
+    outbound_port: value.outboundPort,
+    inbound_port: value.inboundPort,
+    loopback: networkWord(value.loopback.address.bytes),
+    loopback_mask: networkWord(mask.address.bytes),
+  });
+}
+
+/** A key of the `range_rules` map. */
+export function encodeRange(contract: Contract, policyId: bigint, prefix: Prefix): Uint8Array {
+  return contract.rangeKey.encode({
+    prefix_length: contract.rangeKeyFixedBits + prefix.length,
+    family: prefix.address.family,
+    policy: policyId,
+    words: prefix.address.bytes,
+  });
+}
+
+/** A record of the `flows` ring, with addresses in our form. */
+export function decodeFlow(contract: Contract, bytes: Uint8Array) {
+  const record = contract.flow.decode(bytes);
+  return { ...record, source: decodeAddress(record.source), destination: decodeAddress(record.destination) };
+}

@@ -1,0 +1,92 @@
+/**
+ * The difference between what is in the kernel and what is to be there, as operations in the order in which
+ * they are safe. Pure.
+ *
+ * A program that runs meanwhile sees a pod's old policy or its new one, whole:
+ *   1. new policies, each before anything names it;
+ *   2. addresses and records of pods, then the pods' entries: a pod is found only when its record is there;
+ *   3. the flip: one 64-bit store a pod;
+ *   4. entries of pods that are gone;
+ *   5. a grace period, so that no program still holds what was flipped or unlisted;
+ *   6. old policies, addresses, records and counts go, and their ids and slots may be used again.
+ */
+import type { Address } from "../model/address.js";
+import type { Policy } from "../model/policy.js";
+import { addressKey, type Have, type PodState, type Want } from "./state.js";
+
+export type Op =
+  | { readonly kind: "add-policy"; readonly policy: Policy }
+  | { readonly kind: "add-local"; readonly pod: bigint; readonly address: Address }
+  /** A pod that was not there: its record in a free slot, then its entry. */
+  | { readonly kind: "add-pod"; readonly pod: PodState }
+  /** What the record says beside the policy. */
+  | { readonly kind: "set-pod"; readonly pod: PodState; readonly slot: number; readonly policy: bigint }
+  | { readonly kind: "flip"; readonly pod: bigint; readonly slot: number; readonly policy: bigint }
+  | { readonly kind: "unlist-pod"; readonly pod: bigint }
+  | { readonly kind: "fence" }
+  | { readonly kind: "remove-local"; readonly pod: bigint; readonly address: Address }
+  | { readonly kind: "remove-pod"; readonly pod: bigint; readonly slot: number }
+  | { readonly kind: "remove-policy"; readonly policy: bigint };
+
+function sameAddress(a: Address | undefined, b: Address | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return addressKey(a) === addressKey(b);
+}
+
+function sameRecord(a: PodState, b: PodState): boolean {
+  return (
+    a.netnsCookie === b.netnsCookie &&
+    a.proxyCgroupId === b.proxyCgroupId &&
+    sameAddress(a.ipv4, b.ipv4) &&
+    sameAddress(a.ipv6, b.ipv6)
+  );
+}
+
+/** Those of `a` that are not in `b`. */
+function addressesBeyond(a: readonly Address[], b: readonly Address[]): Address[] {
+  const known = new Set(b.map(addressKey));
+  return a.filter((address) => !known.has(addressKey(address)));
+}
+
+/** @returns no operation at all when `have` is what is wanted. */
+export function diff(have: Have, want: Want): Op[] {
+  const before: Op[] = [];
+  const flips: Op[] = [];
+  const unlisted: Op[] = [];
+  const after: Op[] = [];
+  const named = new Set<bigint>();
+
+  for (const pod of want.pods.values()) {
+    named.add(pod.policy);
+    const old = have.pods.get(pod.cgroupId);
+    for (const address of addressesBeyond(pod.localAddresses, old?.localAddresses ?? [])) {
+      before.push({ kind: "add-local", pod: pod.cgroupId, address });
+    }
+    if (old === undefined) {
+      before.push({ kind: "add-pod", pod });
+      continue;
+    }
+    const { slot } = old;
+    if (!sameRecord(old, pod)) before.push({ kind: "set-pod", pod, slot, policy: old.policy });
+    if (old.policy !== pod.policy) flips.push({ kind: "flip", pod: pod.cgroupId, slot, policy: pod.policy });
+    for (const address of addressesBeyond(old.localAddresses, pod.localAddresses)) {
+      after.push({ kind: "remove-local", pod: pod.cgroupId, address });
+    }
+  }
+  for (const old of have.pods.values()) {
+    if (want.pods.has(old.cgroupId)) continue;
+    unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
+    for (const address of old.localAddresses) after.push({ kind: "remove-local", pod: old.cgroupId, address });
+    after.push({ kind: "remove-pod", pod: old.cgroupId, slot: old.slot });
+  }
+
+  const policies: Op[] = [];
+  for (const id of named) {
+    const policy = want.policies.get(id);
+    if (!have.policies.has(id) && policy !== undefined) policies.push({ kind: "add-policy", policy });
+  }
+  for (const id of have.policies.keys()) if (!named.has(id)) after.push({ kind: "remove-policy", policy: id });
+
+  const changes = [...policies, ...before, ...flips, ...unlisted];
+  return after.length === 0 ? changes : [...changes, { kind: "fence" }, ...after];
+}

@@ -1,0 +1,69 @@
+/** What the maps hold, and the rest of what a killed predecessor left half done. */
+import type { NativeMap } from "../kernel/native.js";
+import type { Address } from "../model/address.js";
+import { type Contract, decodeAddress } from "./contract.js";
+import { u32, u64 } from "./layout.js";
+import { type PolicyKeys, readPolicyKeys, removePolicyRules } from "./rules.js";
+import type { PodState } from "./state.js";
+import type { Maps } from "./store.js";
+
+function* elements(map: NativeMap): Generator<readonly [key: Uint8Array, value: Uint8Array]> {
+  const { keySize, valueStride } = map.info;
+  const { count, keys, values } = map.entries();
+  for (let i = 0; i < count; i++) {
+    yield [keys.subarray(i * keySize, (i + 1) * keySize), values.subarray(i * valueStride, (i + 1) * valueStride)];
+  }
+}
+
+export interface Found {
+  readonly pods: Map<bigint, PodState & { readonly slot: number }>;
+  readonly policies: Map<bigint, PolicyKeys>;
+}
+
+/**
+ * Reads pods and policies. Not attached to a record or a policy by now: rules, addresses, records and
+ * entries that are neither whole nor wanted are deleted here. No program can use them: a pod is found by its
+ * entry, a policy by its record, and both are written last and deleted first.
+ */
+export function readMaps(maps: Maps, contract: Contract): Found {
+  const rules = readPolicyKeys(maps, contract);
+  const none: PolicyKeys = { ports: new Uint8Array(), ranges: new Uint8Array() };
+  const policies = new Map(
+    [...elements(maps.policies)].map(([key]) => u64.decode(key)).map((id) => [id, rules.get(id) ?? none]),
+  );
+  for (const [id, keys] of rules) if (!policies.has(id)) removePolicyRules(maps, keys);
+
+  const addresses = new Map<bigint, { address: Address; key: Uint8Array }[]>();
+  for (const [key] of elements(maps.local_addrs)) {
+    const { pod, address: encoded } = contract.localKey.decode(key);
+    const address = decodeAddress(encoded);
+    if (address === undefined) maps.local_addrs.delete(key);
+    else addresses.set(pod, [...(addresses.get(pod) ?? []), { address, key }]);
+  }
+
+  const pods = new Map<bigint, PodState & { slot: number }>();
+  for (const [key, value] of elements(maps.pods)) {
+    const cgroupId = u64.decode(key);
+    const slot = u32.decode(value);
+    const bytes = maps.pod_records.lookup(u32.encode(slot));
+    const record = bytes === undefined ? undefined : contract.podRecord.decode(bytes);
+    if (record?.cgroup_id !== cgroupId) {
+      maps.pods.delete(key);
+      continue;
+    }
+    pods.set(cgroupId, {
+      cgroupId,
+      slot,
+      policy: record.policy,
+      netnsCookie: record.netns_cookie,
+      proxyCgroupId: record.proxy_cgroup_id,
+      ipv4: decodeAddress(record.ipv4),
+      ipv6: decodeAddress(record.ipv6),
+      localAddresses: (addresses.get(cgroupId) ?? []).map((entry) => entry.address),
+    });
+  }
+  for (const [pod, entries] of addresses) {
+    if (!pods.has(pod)) for (const { key } of entries) maps.local_addrs.delete(key);
+  }
+  return { pods, policies };
+}

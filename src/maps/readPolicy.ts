@@ -1,0 +1,133 @@
+/**
+ * The maps as they are pinned, read back into the model: for whoever asks what is in the kernel. Changes nothing,
+ * unlike read.ts, which clears up; so it may be done beside an agent that runs.
+ */
+import type { KernelError, Native, NativeMap } from "../kernel/native.js";
+import type { Address } from "../model/address.js";
+import type { Policy, PortRule, RangeRule } from "../model/policy.js";
+import { directions, reasons, verdicts } from "../model/verdict.js";
+import { type Contract, decodeAddress } from "./contract.js";
+import { u32, u64 } from "./layout.js";
+import type { PodState } from "./state.js";
+
+/** What pods and policies are made of. */
+const readable = ["pods", "pod_records", "policies", "port_rules", "range_rules", "local_addrs"] as const;
+type ReadableMap = (typeof readable)[number];
+export type ReadableMaps = Readonly<Record<ReadableMap, NativeMap>>;
+
+/**
+ * @param directory where the maps of this layout are pinned.
+ * @returns handles, to be closed by the caller; undefined if one is not there: an agent was killed at its start.
+ * @throws KernelError for anything else.
+ */
+export function openPinnedMaps(
+  native: Pick<Native, "openPinnedMap">,
+  directory: string,
+): { readonly maps: ReadableMaps; close(): void } | undefined {
+  const opened: [ReadableMap, NativeMap][] = [];
+  const close = (): void => {
+    for (const [, map] of opened) map.close();
+  };
+  try {
+    for (const name of readable) opened.push([name, native.openPinnedMap(`${directory}/${name}`)]);
+  } catch (error) {
+    close();
+    if ((error as Partial<KernelError>).code === "ENOENT") return undefined;
+    throw error;
+  }
+  return { maps: Object.fromEntries(opened) as Record<ReadableMap, NativeMap>, close };
+}
+
+function elements(map: NativeMap): (readonly [key: Uint8Array, value: Uint8Array])[] {
+  const { keySize, valueStride } = map.info;
+  const { count, keys, values } = map.entries();
+  return Array.from({ length: count }, (_, i) => [
+    keys.subarray(i * keySize, (i + 1) * keySize),
+    values.subarray(i * valueStride, (i + 1) * valueStride),
+  ]);
+}
+
+/** Entries of the `pods` map; undefined where the record in the slot is another pod's: the programs refuse it then. */
+export function readPods(maps: ReadableMaps, contract: Contract): Map<bigint, PodState | undefined> {
+  const addresses = new Map<bigint, Address[]>();
+  for (const [key] of elements(maps.local_addrs)) {
+    const { pod, address: encoded } = contract.localKey.decode(key);
+    const address = decodeAddress(encoded);
+    if (address !== undefined) addresses.set(pod, [...(addresses.get(pod) ?? []), address]);
+  }
+  return new Map(
+    elements(maps.pods).map(([key, slot]) => {
+      const cgroupId = u64.decode(key);
+      const bytes = maps.pod_records.lookup(u32.encode(u32.decode(slot)));
+      const record = bytes === undefined ? undefined : contract.podRecord.decode(bytes);
+      if (record?.cgroup_id !== cgroupId) return [cgroupId, undefined];
+      const state: PodState = {
+        cgroupId,
+        policy: record.policy,
+        netnsCookie: record.netns_cookie,
+        proxyCgroupId: record.proxy_cgroup_id,
+        ipv4: decodeAddress(record.ipv4),
+        ipv6: decodeAddress(record.ipv6),
+        localAddresses: addresses.get(cgroupId) ?? [],
+      };
+      return [cgroupId, state];
+    }),
+  );
+}
+
+export function readPolicyIds(maps: ReadableMaps): bigint[] {
+  return elements(maps.policies).map(([key]) => u64.decode(key));
+}
+
+/** @throws RangeError for a number that the lists do not have: a map that another contract has written. */
+function readRule(contract: Contract, bytes: Uint8Array): Pick<PortRule, "action" | "reason"> {
+  const rule = contract.rule.decode(bytes);
+  const action = verdicts[rule.verdict];
+  const reason = reasons[rule.reason];
+  if (action === undefined || action === "deny" || reason === undefined)
+    throw new RangeError(`a rule of verdict ${rule.verdict}, reason ${rule.reason}`);
+  return { action, reason };
+}
+
+function compareRanges({ prefix: a }: RangeRule, { prefix: b }: RangeRule): number {
+  return a.address.family - b.address.family || Buffer.compare(a.address.bytes, b.address.bytes) || a.length - b.length;
+}
+
+/** Bits of a mask in network order. */
+function maskLength(mask: number): number {
+  return u32.encode(mask).reduce((bits, byte) => bits + byte.toString(2).replaceAll("0", "").length, 0);
+}
+
+/** @returns undefined if the map has no policy of this id. */
+export function readPolicy(maps: ReadableMaps, contract: Contract, id: bigint): Policy | undefined {
+  const bytes = maps.policies.lookup(u64.encode(id));
+  if (bytes === undefined) return undefined;
+  const record = contract.policy.decode(bytes);
+  const has = (flag: keyof Contract["policyFlags"]): boolean => (record.flags & contract.policyFlags[flag]) !== 0;
+  const ports = elements(maps.port_rules).flatMap(([key, value]): PortRule[] => {
+    const { policy, port, direction } = contract.portKey.decode(key);
+    const side = directions[direction];
+    return policy !== id || side === undefined ? [] : [{ direction: side, port, ...readRule(contract, value) }];
+  });
+  const ranges = elements(maps.range_rules).flatMap(([key, value]): RangeRule[] => {
+    const { policy, family, words, prefix_length } = contract.rangeKey.decode(key);
+    const address = decodeAddress({ family, words });
+    if (policy !== id || address === undefined) return [];
+    return [{ prefix: { address, length: prefix_length - contract.rangeKeyFixedBits }, ...readRule(contract, value) }];
+  });
+  const loopback = new Uint8Array(16);
+  loopback.set(u32.encode(record.loopback));
+  return {
+    id: record.id,
+    proxyUid: record.proxy_uid,
+    proxyGid: record.proxy_gid,
+    outboundPort: record.outbound_port,
+    inboundPort: record.inbound_port,
+    captureOtherOutbound: has("capture-other-outbound"),
+    captureOtherInbound: has("capture-other-inbound"),
+    keepLocal: has("keep-local"),
+    loopback: { address: { family: 4, bytes: loopback }, length: maskLength(record.loopback_mask) },
+    ports: ports.sort((a, b) => (a.direction < b.direction ? -1 : a.direction > b.direction ? 1 : a.port - b.port)),
+    ranges: ranges.sort(compareRanges),
+  };
+}

@@ -1,0 +1,36 @@
+/** What the maps hold, or are to hold. */
+import type { Address } from "../model/address.js";
+import type { Policy } from "../model/policy.js";
+
+/** One enrolled pod. */
+export interface PodState {
+  /** The pod's identity in the kernel: the inode number of its cgroup. */
+  readonly cgroupId: bigint;
+  readonly policy: bigint;
+  /** 0n while the pod's network namespace is not known. */
+  readonly netnsCookie: bigint;
+  /** 0n while the proxy's container is not known. */
+  readonly proxyCgroupId: bigint;
+  /** The address that redirected connections come from; undefined while it is not known. */
+  readonly ipv4: Address | undefined;
+  readonly ipv6: Address | undefined;
+  /** Every address of the pod's own interfaces, without loopback. */
+  readonly localAddresses: readonly Address[];
+}
+
+export interface Have {
+  readonly pods: ReadonlyMap<bigint, PodState & { readonly slot: number }>;
+  /** The ids of whole ones: a policy's record is written after its rules and deleted before them. */
+  readonly policies: { readonly size: number; has(id: bigint): boolean; keys(): Iterable<bigint> };
+}
+
+export interface Want {
+  readonly pods: ReadonlyMap<bigint, PodState>;
+  /** By id. A pod may also name a policy that is in the kernel already and stays as it is. */
+  readonly policies: ReadonlyMap<bigint, Policy>;
+}
+
+/** Stable text of a set of addresses, to compare them. */
+export function addressKey(address: Address): string {
+  return `${address.family}:${address.bytes.join(".")}`;
+}

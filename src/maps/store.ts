@@ -1,0 +1,251 @@
+/**
+ * The maps as one store: reads what they hold, carries out operations, and remembers what it has written,
+ * so that a reconcile costs no system call when nothing has changed.
+ */
+import type { NativeMap } from "../kernel/native.js";
+import type { Address } from "../model/address.js";
+import type { Policy } from "../model/policy.js";
+import { type Contract, encodeAddress, encodePolicy } from "./contract.js";
+import type { Op } from "./diff.js";
+import { u32, u64 } from "./layout.js";
+import { readMaps } from "./read.js";
+import { type PolicyKeys, policyKeys, removePolicyRules, writePolicyRules } from "./rules.js";
+import { addressKey, type Have, type PodState } from "./state.js";
+
+/** The maps that the agent writes, by their names in bpf/maps.h. */
+export const stateMaps = [
+  "pods",
+  "pod_records",
+  "policies",
+  "port_rules",
+  "range_rules",
+  "local_addrs",
+  "verdicts",
+] as const;
+export type StateMap = (typeof stateMaps)[number];
+export type Maps = Readonly<Record<StateMap, NativeMap>>;
+
+/** An operation that the kernel refused, most often because a map is full. What it stood for is as before. */
+export interface Failure {
+  readonly op: Op;
+  readonly error: Error;
+}
+
+export interface Applied {
+  readonly failures: readonly Failure[];
+  /** Pods whose policy is now another (or whose first), by cgroup id. */
+  readonly flipped: readonly bigint[];
+}
+
+export interface StoreOptions {
+  readonly maps: Maps;
+  readonly contract: Contract;
+  /** Resolves when every program that ran at the call has ended. */
+  gracePeriod(): Promise<void>;
+  /** Called before the fence, when everything that was to be seen by new sockets is in the kernel. */
+  onVisible?(applied: Applied): void;
+  /** An element of `verdicts` that goes with its pod. */
+  onCountsGone?(key: Uint8Array, value: Uint8Array): void;
+}
+
+export class Store {
+  readonly #options: StoreOptions;
+  readonly #pods: Map<bigint, PodState & { slot: number }>;
+  readonly #policies: Map<bigint, PolicyKeys>;
+  /** Local addresses of pods whose record is not written yet. */
+  readonly #early = new Map<bigint, Address[]>();
+  readonly #free: number[] = [];
+
+  /** Reads the maps, and deletes what a predecessor that was killed left half done. */
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    const found = readMaps(options.maps, options.contract);
+    this.#pods = found.pods;
+    this.#policies = found.policies;
+    this.have = { pods: this.#pods, policies: this.#policies };
+    const taken = new Set([...found.pods.values()].map((pod) => pod.slot));
+    for (let slot = options.maps.pod_records.info.maxEntries - 1; slot >= 0; slot--) {
+      if (!taken.has(slot)) this.#free.push(slot);
+    }
+  }
+
+  /** Live: it follows every operation. */
+  readonly have: Have;
+
+  /** How full the maps of pods and policies are, from memory: no system call. */
+  fill(): { name: string; entries: number; capacity: number }[] {
+    const rules = [...this.#policies.values()];
+    const { contract, maps } = this.#options;
+    const entries: Partial<Record<StateMap, number>> = {
+      pods: this.#pods.size,
+      pod_records: this.#pods.size,
+      policies: this.#policies.size,
+      port_rules: rules.reduce((sum, { ports }) => sum + ports.length / contract.portKey.size, 0),
+      range_rules: rules.reduce((sum, { ranges }) => sum + ranges.length / contract.rangeKey.size, 0),
+      local_addrs: [...this.#pods.values()].reduce((sum, pod) => sum + pod.localAddresses.length, 0),
+    };
+    return Object.entries(entries).map(([name, count]) => {
+      return { name, entries: count, capacity: maps[name as StateMap].info.maxEntries };
+    });
+  }
+
+  /**
+   * Carries the operations out in order. A failed one does not stop the others: a policy that could not be
+   * written is taken back whole, and pods that were to flip to it keep the one that they have.
+   */
+  async apply(ops: readonly Op[]): Promise<Applied> {
+    const failures: Failure[] = [];
+    const flipped: bigint[] = [];
+    const attempt = (op: Op): void => {
+      try {
+        this.#carryOut(op);
+        if (op.kind === "flip") flipped.push(op.pod);
+        if (op.kind === "add-pod" && this.#policies.has(op.pod.policy)) flipped.push(op.pod.cgroupId);
+      } catch (error) {
+        failures.push({ op, error: error as Error });
+      }
+    };
+    const fence = ops.findIndex((op) => op.kind === "fence");
+    const visible = fence < 0 ? ops : ops.slice(0, fence);
+    visible.forEach(attempt);
+    this.#options.onVisible?.({ failures: [...failures], flipped });
+    if (fence >= 0) {
+      await this.#options.gracePeriod();
+      const rest = ops.slice(fence + 1);
+      rest.forEach(attempt);
+      this.#forgetCounts(new Set(rest.flatMap((op) => (op.kind === "remove-pod" ? [op.pod] : []))));
+    }
+    this.#early.clear();
+    return { failures, flipped };
+  }
+
+  #carryOut(op: Op): void {
+    const { maps, contract } = this.#options;
+    switch (op.kind) {
+      case "add-policy":
+        this.#addPolicy(op.policy);
+        break;
+      case "add-local":
+        maps.local_addrs.update(contract.localKey.encode(localKey(op)), Uint8Array.of(1));
+        this.#setLocal(op.pod, (list) => [...list, op.address]);
+        break;
+      case "add-pod":
+        this.#addPod(op.pod);
+        break;
+      case "set-pod":
+        this.#setRecord(op.pod, op.slot, op.policy);
+        break;
+      case "flip":
+        this.#flip(op.pod, op.slot, op.policy);
+        break;
+      case "unlist-pod":
+        maps.pods.delete(u64.encode(op.pod));
+        break;
+      case "remove-local":
+        maps.local_addrs.delete(contract.localKey.encode(localKey(op)));
+        this.#setLocal(op.pod, (list) => list.filter((address) => addressKey(address) !== addressKey(op.address)));
+        break;
+      case "remove-pod":
+        this.#removePod(op.pod, op.slot);
+        break;
+      case "remove-policy":
+        this.#removePolicy(op.policy);
+        break;
+      case "fence":
+        break;
+    }
+  }
+
+  #setLocal(id: bigint, change: (list: readonly Address[]) => Address[]): void {
+    const pod = this.#pods.get(id);
+    if (pod !== undefined) this.#pods.set(id, { ...pod, localAddresses: change(pod.localAddresses) });
+    else this.#early.set(id, change(this.#early.get(id) ?? []));
+  }
+
+  #addPolicy(policy: Policy): void {
+    const { maps, contract } = this.#options;
+    const keys = policyKeys(contract, policy);
+    try {
+      writePolicyRules(maps, contract, policy, keys);
+      maps.policies.update(u64.encode(policy.id), encodePolicy(contract, policy));
+      this.#policies.set(policy.id, keys);
+    } catch (error) {
+      removePolicyRules(maps, keys);
+      throw error;
+    }
+  }
+
+  /** A policy that is wanted no more is still a pod's if the pod's flip failed: it stays, and the next diff asks again. */
+  #removePolicy(id: bigint): void {
+    const { maps } = this.#options;
+    for (const pod of this.#pods.values()) if (pod.policy === id) return;
+    const keys = this.#policies.get(id);
+    maps.policies.delete(u64.encode(id));
+    if (keys !== undefined) removePolicyRules(maps, keys);
+    this.#policies.delete(id);
+  }
+
+  /**
+   * Fails closed: the record names its policy also where that could not be written, and the programs then
+   * refuse the pod's connections. Without a record they would take it for a pod outside the mesh.
+   */
+  #addPod(pod: PodState): void {
+    const { maps } = this.#options;
+    const slot = this.#free.at(-1);
+    if (slot === undefined) throw new Error(`pod_records is full: ${maps.pod_records.info.maxEntries} pods`);
+    maps.pod_records.update(u32.encode(slot), this.#encodeRecord(pod, pod.policy));
+    maps.pods.update(u64.encode(pod.cgroupId), u32.encode(slot));
+    this.#free.pop();
+    this.#pods.set(pod.cgroupId, { ...pod, slot, localAddresses: this.#early.get(pod.cgroupId) ?? [] });
+  }
+
+  /** The policy is written as it is: whoever reads meanwhile sees the same eight bytes. */
+  #setRecord(pod: PodState, slot: number, policy: bigint): void {
+    this.#options.maps.pod_records.update(u32.encode(slot), this.#encodeRecord(pod, policy));
+    const localAddresses = this.#pods.get(pod.cgroupId)?.localAddresses ?? [];
+    this.#pods.set(pod.cgroupId, { ...pod, policy, slot, localAddresses });
+  }
+
+  #flip(id: bigint, slot: number, policy: bigint): void {
+    if (!this.#policies.has(policy)) throw new Error(`policy ${policy.toString(16)} is not in the kernel`);
+    const { maps, contract } = this.#options;
+    maps.pod_records.store(slot, contract.podRecord.offset("policy"), policy);
+    const pod = this.#pods.get(id);
+    if (pod !== undefined) this.#pods.set(id, { ...pod, policy });
+  }
+
+  #removePod(id: bigint, slot: number): void {
+    const { maps, contract } = this.#options;
+    maps.pod_records.update(u32.encode(slot), new Uint8Array(contract.podRecord.size));
+    this.#pods.delete(id);
+    this.#free.push(slot);
+  }
+
+  #forgetCounts(pods: ReadonlySet<bigint>): void {
+    if (pods.size === 0) return;
+    const { maps, contract, onCountsGone } = this.#options;
+    const { keySize, valueStride } = maps.verdicts.info;
+    const { count, keys, values } = maps.verdicts.entries();
+    for (let i = 0; i < count; i++) {
+      const key = keys.subarray(i * keySize, (i + 1) * keySize);
+      if (!pods.has(contract.verdictKey.decode(key).pod)) continue;
+      maps.verdicts.delete(key);
+      onCountsGone?.(key, values.subarray(i * valueStride, (i + 1) * valueStride));
+    }
+  }
+
+  #encodeRecord(pod: PodState, policy: bigint): Uint8Array {
+    return this.#options.contract.podRecord.encode({
+      cgroup_id: pod.cgroupId,
+      policy,
+      netns_cookie: pod.netnsCookie,
+      proxy_cgroup_id: pod.proxyCgroupId,
+      ipv4: encodeAddress(pod.ipv4),
+      ipv6: encodeAddress(pod.ipv6),
+    });
+  }
+}
+
+function localKey(op: { pod: bigint; address: Address }) {
+  return { pod: op.pod, address: encodeAddress(op.address) };
+}

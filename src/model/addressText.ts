@@ -1,0 +1,49 @@
+/**
+ * The text forms of addresses as Go's net/netip.ParseAddr takes them, without zones.
+ * ipaddr.js is not used for this: it takes octal in the embedded IPv4 part, and reads ::1.2.3.4 as ::ffff:1.2.3.4.
+ */
+
+const ipv4Part = "(?:0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
+const ipv4 = new RegExp(`^${ipv4Part}(?:\\.${ipv4Part}){3}$`);
+
+/** Four decimal parts without leading zeros. @returns 4 bytes, or undefined. */
+export function parseIpv4Bytes(text: string): Uint8Array | undefined {
+  return ipv4.test(text) ? Uint8Array.from(text.split("."), Number) : undefined;
+}
+
+/** The bytes of groups separated by `:`; the last may be an IPv4 address where `tail` says so. */
+function parseGroups(text: string, tail: boolean): number[] | undefined {
+  const bytes: number[] = [];
+  if (text === "") return bytes;
+  const groups = text.split(":");
+  for (const [i, group] of groups.entries()) {
+    if (tail && i === groups.length - 1 && group.includes(".")) {
+      const last = parseIpv4Bytes(group);
+      if (last === undefined) return undefined;
+      bytes.push(...last);
+    } else if (/^[0-9a-fA-F]{1,4}$/.test(group)) {
+      const value = Number.parseInt(group, 16);
+      bytes.push(value >> 8, value & 0xff);
+    } else {
+      return undefined;
+    }
+  }
+  return bytes;
+}
+
+/** @returns 16 bytes, also for a v4-mapped address; undefined if the text is not an IPv6 address. */
+export function parseIpv6Bytes(text: string): Uint8Array | undefined {
+  const halves = text.split("::");
+  if (halves.length > 2) return undefined;
+  const [left = "", right] = halves;
+  const head = parseGroups(left, right === undefined);
+  const tail = parseGroups(right ?? "", true);
+  if (head === undefined || tail === undefined) return undefined;
+  // "::" stands for at least one group.
+  const length = head.length + tail.length;
+  if (right === undefined ? length !== 16 : length > 14) return undefined;
+  const bytes = new Uint8Array(16);
+  bytes.set(head);
+  bytes.set(tail, 16 - tail.length);
+  return bytes;
+}

@@ -1,0 +1,47 @@
+import type { Problem } from "./problem.js";
+
+/** A pod as the rest of the agent sees it: the parts of the Kubernetes object that matter here, checked. */
+export interface Container {
+  readonly name: string;
+  readonly args: readonly string[];
+  /** Literal values only; a `valueFrom` has none. */
+  readonly env: ReadonlyMap<string, string>;
+  /** Of the container, else of the pod's security context. */
+  readonly runAsUser: number | undefined;
+  readonly runAsGroup: number | undefined;
+  /** An init container that keeps running (`restartPolicy: Always`). */
+  readonly sidecar: boolean;
+}
+
+export interface Pod {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly annotations: ReadonlyMap<string, string>;
+  /** Keys of annotations that are not text (5000 without quotes): reported, and not in `annotations`. */
+  readonly badAnnotations: ReadonlySet<string>;
+  readonly hostNetwork: boolean;
+  readonly containers: readonly Container[];
+  readonly initContainers: readonly Container[];
+  /** `status.podIPs`, as written. */
+  readonly addresses: readonly string[];
+  /** Container name → id without its runtime (`containerd://`), of the containers that run. */
+  readonly containerIds: ReadonlyMap<string, string>;
+  /** Where the document stands, for messages: `pods/a.yaml:1`. */
+  readonly where: string;
+}
+
+/** What a source knows at one moment. */
+export interface Snapshot {
+  /** Sorted by namespace, then name; each uid once. */
+  readonly pods: readonly Pod[];
+  readonly problems: readonly Problem[];
+  /** False while something could not be read: a pod that is missing here may still exist. */
+  readonly complete: boolean;
+}
+
+/** `namespace/name`. */
+export function podName(pod: Pod): string {
+  return `${pod.namespace}/${pod.name}`;
+}

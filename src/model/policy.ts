@@ -1,0 +1,51 @@
+import type { Prefix } from "./address.js";
+import type { Reason } from "./verdict.js";
+
+/** A port rule beats everything that comes after it in the list, so one rule a port is enough. */
+export interface PortRule {
+  readonly direction: "outbound" | "inbound";
+  /** 0–65535, host order. */
+  readonly port: number;
+  readonly action: "bypass" | "redirect";
+  readonly reason: Reason;
+}
+
+/** Outbound only. The longest prefix that holds the destination decides; the compiler makes that agree with first match. */
+export interface RangeRule {
+  readonly prefix: Prefix;
+  readonly action: "bypass" | "redirect";
+  readonly reason: Reason;
+}
+
+/**
+ * What one or more pods' sockets are to do. Immutable: another rule is another policy.
+ * The id is made of the content, so equal policies are one policy, on every node and after every restart.
+ */
+export interface Policy {
+  /** First 64 bits of SHA-256 over the canonical content; never 0. */
+  readonly id: bigint;
+  /** Real uid of the proxy in the initial user namespace. */
+  readonly proxyUid: number;
+  readonly proxyGid: number;
+  /** TCP port that outbound connections are steered to (15001). */
+  readonly outboundPort: number;
+  /** TCP port that inbound connections are steered to (15006). */
+  readonly inboundPort: number;
+  /** Outbound TCP that no rule names: steered (`includeOutboundIPRanges: "*"`) or left alone. */
+  readonly captureOtherOutbound: boolean;
+  /** Inbound TCP that no rule names: steered (`includeInboundPorts: "*"`) or left alone. */
+  readonly captureOtherInbound: boolean;
+  /** An included range is itself a loopback address: local destinations go on through the list (semantics, section 3, keep_lo). */
+  readonly keepLocal: boolean;
+  /** Destination that is never steered at the end of the list (127.0.0.1/32), family 4. */
+  readonly loopback: Prefix;
+  /** Sorted by direction, then port; no port twice in a direction. */
+  readonly ports: readonly PortRule[];
+  /** Sorted by family, address, length; no prefix twice. Nothing in it is redundant. */
+  readonly ranges: readonly RangeRule[];
+}
+
+/** A policy's id as people see it: 16 hex digits. */
+export function formatPolicyId(id: bigint): string {
+  return id.toString(16).padStart(16, "0");
+}

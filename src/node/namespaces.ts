@@ -1,0 +1,173 @@
+/**
+ * Keeps the network namespaces of pods known. A pod's first process shows it; the kernel tells when a cgroup
+ * becomes populated or empty, so nothing is polled but the moment in which a first process moves over.
+ */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { NativeInotify } from "../kernel/native.js";
+import { formatAddress } from "../model/address.js";
+import type { PodCgroup } from "./cgroups.js";
+import { inspectPodNamespace, isPopulated, type NamespaceReader, type PodNamespace } from "./namespace.js";
+
+/** Bits of <sys/inotify.h>. */
+const IN_MODIFY = 0x2;
+const IN_CREATE = 0x100;
+const IN_DELETE = 0x200;
+
+/** ms between looks at a populated pod whose processes are all in the host's namespace. */
+const firstRetry = 2;
+const lastRetry = 1000;
+
+export interface NamespaceTracker {
+  /** Follows these pods and forgets others. */
+  follow(pods: readonly PodCgroup[]): void;
+  /** By cgroup id; null of a pod that shows none, no entry for one that has not been looked at yet. */
+  readonly known: ReadonlyMap<bigint, PodNamespace | null>;
+  /** By cgroup id: namespaces that cannot be entered. Asked again at the pod's next event. */
+  readonly errors: ReadonlyMap<bigint, Error>;
+  /** An inotify event. @returns false if the watch is not one of ours. */
+  handle(watch: number): boolean;
+  /** Looks at every pod again: after an overflow of the event queue. */
+  rescan(): void;
+  close(): void;
+}
+
+export interface NamespaceTrackerOptions {
+  readonly native: NamespaceReader;
+  readonly inotify: NativeInotify;
+  /** What is known, or what cannot be, has changed. */
+  onChange(): void;
+}
+
+interface Followed {
+  readonly pod: PodCgroup;
+  readonly watches: number[];
+  retry: number;
+  timer: NodeJS.Timeout | undefined;
+  busy: boolean;
+  again: boolean;
+}
+
+function directories(path: string): string[] {
+  try {
+    const entries = readdirSync(path, { withFileTypes: true });
+    return entries.flatMap((entry) => (entry.isDirectory() ? [join(path, entry.name)] : []));
+  } catch {
+    return []; // the pod went
+  }
+}
+
+function sameNamespace(a: PodNamespace | null, b: PodNamespace | null): boolean {
+  const text = ({ link, addresses }: PodNamespace): string => [link, ...addresses.map(formatAddress)].join(" ");
+  return a === null || b === null ? a === b : text(a) === text(b);
+}
+
+export function openNamespaceTracker(options: NamespaceTrackerOptions): NamespaceTracker {
+  const { inotify } = options;
+  const followed = new Map<bigint, Followed>();
+  const byWatch = new Map<number, bigint>();
+  const known = new Map<bigint, PodNamespace | null>();
+  const errors = new Map<bigint, Error>();
+
+  const learn = (id: bigint, found: PodNamespace | null): void => {
+    const mended = errors.delete(id);
+    const before = known.get(id);
+    known.set(id, found);
+    if (mended || before === undefined || !sameNamespace(before, found)) options.onChange();
+  };
+  /**
+   * A sandbox that ends while its successor begins leaves the pod populated, and the pod's own file tells nothing:
+   * without this a dead namespace's cookie would stay, and the new one's sockets would be taken for foreign.
+   */
+  const watchContainers = (entry: Followed): void => {
+    for (const child of directories(entry.pod.path)) {
+      try {
+        watch(entry, join(child, "cgroup.events"), IN_MODIFY);
+      } catch {
+        // The container went meanwhile: the pod's directory tells.
+      }
+    }
+  };
+  const look = async (entry: Followed): Promise<void> => {
+    if (entry.busy) {
+      entry.again = true;
+      return;
+    }
+    entry.busy = true;
+    clearTimeout(entry.timer);
+    const { pod } = entry;
+    watchContainers(entry);
+    try {
+      const found = await inspectPodNamespace(options.native, pod.path);
+      if (followed.get(pod.id) !== entry) return;
+      learn(pod.id, found ?? null);
+      if (found === undefined && isPopulated(pod.path)) {
+        entry.timer = setTimeout(() => void look(entry), entry.retry);
+        entry.retry = Math.min(entry.retry * 2, lastRetry);
+      } else {
+        entry.retry = firstRetry;
+      }
+    } catch (error) {
+      if (followed.get(pod.id) !== entry) return;
+      errors.set(pod.id, error as Error);
+      options.onChange();
+    } finally {
+      entry.busy = false;
+      if (entry.again) {
+        entry.again = false;
+        void look(entry);
+      }
+    }
+  };
+  const drop = (entry: Followed): void => {
+    clearTimeout(entry.timer);
+    followed.delete(entry.pod.id);
+    known.delete(entry.pod.id);
+    errors.delete(entry.pod.id);
+    for (const watch of entry.watches) {
+      byWatch.delete(watch);
+      inotify.remove(watch);
+    }
+  };
+  const watch = (entry: Followed, path: string, mask: number): void => {
+    const id = inotify.add(path, mask);
+    if (!entry.watches.includes(id)) entry.watches.push(id);
+    byWatch.set(id, entry.pod.id);
+  };
+  const add = (pod: PodCgroup): void => {
+    const entry: Followed = { pod, watches: [], retry: firstRetry, timer: undefined, busy: false, again: false };
+    followed.set(pod.id, entry);
+    try {
+      watch(entry, join(pod.path, "cgroup.events"), IN_MODIFY);
+      watch(entry, pod.path, IN_CREATE | IN_DELETE);
+    } catch {
+      // The pod went; the tree says so too.
+      drop(entry);
+      return;
+    }
+    void look(entry);
+  };
+
+  return {
+    known,
+    errors,
+    follow(pods) {
+      const wanted = new Set(pods.map((pod) => pod.id));
+      for (const entry of [...followed.values()]) if (!wanted.has(entry.pod.id)) drop(entry);
+      for (const pod of pods) if (!followed.has(pod.id)) add(pod);
+    },
+    handle(watch) {
+      const entry = followed.get(byWatch.get(watch) ?? -1n);
+      if (entry === undefined) return false;
+      entry.retry = firstRetry;
+      void look(entry);
+      return true;
+    },
+    rescan() {
+      for (const entry of followed.values()) void look(entry);
+    },
+    close() {
+      for (const entry of [...followed.values()]) drop(entry);
+    },
+  };
+}

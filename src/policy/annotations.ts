@@ -1,0 +1,120 @@
+/**
+ * A pod's annotations as settings. Rules and defaults: semantics, section 2, which are those of istio-cni
+ * (cni/pkg/plugin/sidecar_redirect.go) with the injector's validation (pkg/kube/inject/validate.go).
+ */
+import { addressFromBytes, type Prefix } from "../model/address.js";
+import { type Pod, podName } from "../model/pod.js";
+import { type Problem, shownValue } from "../model/problem.js";
+import { findProxy, parseProxyMetadata, proxyPort } from "./proxy.js";
+import type { Settings } from "./settings.js";
+import { type Parsed, parsePort, parsePorts, parsePortsOrStar, parseRange, parseRanges, trimSpace } from "./values.js";
+
+const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
+const statusPortKey = "status.sidecar.istio.io/port";
+const proxyConfigKey = "proxy.istio.io/config";
+export const interceptionModeKey = "sidecar.istio.io/interceptionMode";
+const loopbackVariable = "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR";
+
+/** Ports of the proxy itself, never captured inbound under `*`. */
+export const alwaysExcludedInbound: readonly number[] = [15020, 15021, 15090];
+const defaultProxyId = 1337;
+const defaultPorts = { outbound: 15001, inbound: 15006 } as const;
+const defaultLoopback: Prefix = { address: addressFromBytes(Uint8Array.of(127, 0, 0, 1)), length: 32 };
+
+export interface ReadSettings {
+  readonly settings: Settings;
+  readonly problems: readonly Problem[];
+  /** A value was bad and counts as absent here: the settings stand in only where the pod has no policy yet. */
+  readonly bad: boolean;
+}
+
+/**
+ * Reads everything that decides over capture from a pod. A bad value is a problem and counts as absent.
+ * Whether the pod is to be captured at all is not asked here; see enrolment.ts.
+ */
+export function readSettings(pod: Pod): ReadSettings {
+  const problems: Problem[] = [];
+  let unreadable = false;
+
+  /** The parsed value, or the fallback where it is absent or refused. */
+  const accept = <T>(kind: Problem["kind"], key: string, text: string, parsed: Parsed<T>, fallback: T): T => {
+    if ("value" in parsed) return parsed.value;
+    const why = parsed.item === text ? parsed.why : `${JSON.stringify(shownValue(parsed.item, 40))}: ${parsed.why}`;
+    problems.push({ kind, where: pod.where, pod: podName(pod), key, value: shownValue(text), why });
+    return fallback;
+  };
+  const annotation = <T>(key: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
+    if (pod.badAnnotations.has(key)) unreadable = true; // already reported where the document was read
+    const text = pod.annotations.get(key);
+    return text === undefined ? fallback : accept("annotation", key, text, parse(text), fallback);
+  };
+  const port = (direction: "outbound" | "inbound"): number => {
+    const said = proxyPort(pod, direction);
+    if (said === undefined) return defaultPorts[direction];
+    const text = "value" in said.port ? "" : said.port.item;
+    return accept("pod", said.key, text, said.port, defaultPorts[direction]);
+  };
+
+  annotation(interceptionModeKey, parseMode, "REDIRECT");
+  const proxy = findProxy(pod);
+  // Live edits apply at once, so the annotation beats the environment that the injector once made of it.
+  const metadata = annotation<ReadonlyMap<string, string>>(proxyConfigKey, parseProxyMetadata, new Map()).get(
+    loopbackVariable,
+  );
+  const variable = proxy?.env.get(loopbackVariable);
+  const inherited =
+    variable === undefined
+      ? defaultLoopback
+      : accept("pod", `env ${loopbackVariable}`, variable, parseLoopback(variable), defaultLoopback);
+  const loopback =
+    metadata === undefined
+      ? inherited
+      : accept("annotation", `${proxyConfigKey} ${loopbackVariable}`, metadata, parseLoopback(metadata), inherited);
+  const statusPort = annotation(statusPortKey, parseStatusPort, 15020);
+
+  const settings: Settings = {
+    includeOutboundRanges: annotation(
+      traffic("includeOutboundIPRanges"),
+      (text) => parseRanges(text, { star: true }),
+      "*",
+    ),
+    excludeOutboundRanges: annotation(
+      traffic("excludeOutboundIPRanges"),
+      (text) => parseRanges(text, { star: false }),
+      [],
+    ),
+    includeOutboundPorts: annotation(traffic("includeOutboundPorts"), parsePorts, []),
+    excludeOutboundPorts: annotation(traffic("excludeOutboundPorts"), parsePorts, [15020]),
+    includeInboundPorts: annotation(traffic("includeInboundPorts"), parsePortsOrStar, "*"),
+    excludeInboundPorts: [
+      ...annotation(traffic("excludeInboundPorts"), parsePorts, []),
+      ...alwaysExcludedInbound,
+      ...(statusPort === 0 ? [] : [statusPort]),
+    ],
+    // A proxy that runs as root (TPROXY, capNetBindService) is known by its gid alone.
+    proxyUid: proxy?.runAsUser || defaultProxyId,
+    proxyGid: proxy?.runAsGroup || defaultProxyId,
+    outboundPort: port("outbound"),
+    inboundPort: port("inbound"),
+    loopback,
+  };
+  return { settings, problems, bad: unreadable || problems.length > 0 };
+}
+
+function parseMode(text: string): Parsed<string> {
+  if (["REDIRECT", "TPROXY", "NONE"].includes(text)) return { value: text };
+  return { why: "must be REDIRECT, TPROXY or NONE, in capitals", item: text };
+}
+
+/** 0 stands for "no status port", as does "". */
+function parseStatusPort(text: string): Parsed<number> {
+  return trimSpace(text) === "" ? { value: 0 } : parsePort(text);
+}
+
+function parseLoopback(text: string): Parsed<Prefix> {
+  const parsed = parseRange(text);
+  if ("why" in parsed) return parsed;
+  const { prefix } = parsed.value;
+  if (prefix.address.family === 4 && prefix.length >= 8 && prefix.address.bytes[0] === 127) return { value: prefix };
+  return { why: "must be an address block within 127.0.0.0/8", item: text };
+}

@@ -1,0 +1,119 @@
+/**
+ * Settings, which are a list of rules where the first match wins, as a policy, which is answered with one hash
+ * lookup for the port and one longest-prefix lookup for the address.
+ *
+ * Why the lookups agree with the list. The end of the list (semantics, section 3) is: excluded port, …,
+ * excluded range, included port, included range or `*`, pass.
+ * - Ports: no rule before the excluded port concerns ports, and an excluded port never gets any further. So a
+ *   port that is both excluded and included is an excluded one, and one rule a port is enough. The reader must
+ *   still ask the ranges before it obeys an included port.
+ * - Ranges: an exclude stands before every include, so inside an excluded range nothing is included, however
+ *   long the included prefix. Take those includes out, and keep of the rest the outermost of each kind. What is
+ *   left are disjoint excludes and disjoint includes, and an exclude may lie inside an include but no include
+ *   inside an exclude. The longest prefix that holds an address is then its exclude if it has one, else its
+ *   include; and an address had an exclude or an include before if and only if it has one now, because what
+ *   was taken out lay inside something of the same kind or inside an exclude.
+ */
+import { createHash } from "node:crypto";
+import { contains, type Prefix } from "../model/address.js";
+import type { Policy, PortRule, RangeRule } from "../model/policy.js";
+import type { Settings } from "./settings.js";
+import type { Range } from "./values.js";
+
+/** Tunnelled traffic of the mesh (HBONE): the proxy listens there itself, no annotation can capture it. */
+export const tunnelPort = 15008;
+
+/** Pure: equal settings, in whatever order and however often their items are written, are one policy with one id. */
+export function compilePolicy(settings: Settings): Policy {
+  const { includeOutboundRanges, includeInboundPorts, proxyUid, proxyGid, outboundPort, inboundPort, loopback } =
+    settings;
+  const included = includeOutboundRanges === "*" ? [] : includeOutboundRanges;
+  const content: Omit<Policy, "id"> = {
+    proxyUid,
+    proxyGid,
+    outboundPort,
+    inboundPort,
+    captureOtherOutbound: includeOutboundRanges === "*",
+    captureOtherInbound: includeInboundPorts === "*",
+    keepLocal: included.some((range) => range.loopback),
+    loopback,
+    ports: [...inboundRules(settings), ...outboundRules(settings)],
+    ranges: rangeRules(included, settings.excludeOutboundRanges),
+  };
+  return { id: policyId(content), ...content };
+}
+
+/** One rule a port, the later rules replacing the earlier ones, sorted by port. */
+function onePerPort(rules: readonly PortRule[]): PortRule[] {
+  return [...new Map(rules.map((rule) => [rule.port, rule])).values()].sort((a, b) => a.port - b.port);
+}
+
+function outboundRules(settings: Settings): PortRule[] {
+  const direction = "outbound";
+  return onePerPort([
+    ...settings.includeOutboundPorts.map(
+      (port) => ({ direction, port, action: "redirect", reason: "included-port" }) as const,
+    ),
+    ...settings.excludeOutboundPorts.map(
+      (port) => ({ direction, port, action: "bypass", reason: "excluded-port" }) as const,
+    ),
+  ]);
+}
+
+/** Semantics, section 4. An include list ignores the excludes; an empty one captures nothing and needs no rules. */
+function inboundRules(settings: Settings): PortRule[] {
+  const direction = "inbound";
+  const { includeInboundPorts, excludeInboundPorts } = settings;
+  if (includeInboundPorts.length === 0) return [];
+  const rules: readonly PortRule[] =
+    includeInboundPorts === "*"
+      ? excludeInboundPorts.map((port) => ({ direction, port, action: "bypass", reason: "excluded-port" }))
+      : includeInboundPorts.map((port) => ({ direction, port, action: "redirect", reason: "included-port" }));
+  return onePerPort([...rules, { direction, port: tunnelPort, action: "bypass", reason: "tunnel-port" }]);
+}
+
+/** Family, then address, then length: an outer prefix stands right before what it holds. */
+function comparePrefixes(a: Prefix, b: Prefix): number {
+  return a.address.family - b.address.family || Buffer.compare(a.address.bytes, b.address.bytes) || a.length - b.length;
+}
+
+/** n log n: prefixes nest or are disjoint, so in sorted order the one that holds another is the last that was kept. */
+function rangeRules(included: readonly Range[], excluded: readonly Range[]): RangeRule[] {
+  const all: readonly RangeRule[] = [
+    ...excluded.map(({ prefix }) => ({ prefix, action: "bypass", reason: "excluded-range" }) as const),
+    ...included.map(({ prefix }) => ({ prefix, action: "redirect", reason: "included-range" }) as const),
+  ];
+  const kept: RangeRule[] = [];
+  let exclude: Prefix | undefined;
+  let include: Prefix | undefined;
+  // The sort is stable: of two equal prefixes the exclude comes first.
+  for (const rule of all.toSorted((a, b) => comparePrefixes(a.prefix, b.prefix))) {
+    if (exclude !== undefined && contains(exclude, rule.prefix)) continue;
+    if (rule.action === "bypass") exclude = rule.prefix;
+    else if (include !== undefined && contains(include, rule.prefix)) continue;
+    else include = rule.prefix;
+    kept.push(rule);
+  }
+  return kept;
+}
+
+/** What the id of a policy is made of. Names, not numbers of enums, so that it outlives their order. */
+export function canonicalText(policy: Omit<Policy, "id">): string {
+  const prefix = ({ address, length }: Prefix): string =>
+    `${address.family} ${Buffer.from(address.bytes).toString("hex")}/${length}`;
+  return [
+    "shunt policy 1",
+    `proxy ${policy.proxyUid} ${policy.proxyGid}`,
+    `to ${policy.outboundPort} ${policy.inboundPort}`,
+    `other ${policy.captureOtherOutbound} ${policy.captureOtherInbound}`,
+    `local ${policy.keepLocal}`,
+    `loopback ${prefix(policy.loopback)}`,
+    ...policy.ports.map((rule) => `port ${rule.direction} ${rule.port} ${rule.action} ${rule.reason}`),
+    ...policy.ranges.map((rule) => `range ${prefix(rule.prefix)} ${rule.action} ${rule.reason}`),
+  ].join("\n");
+}
+
+function policyId(content: Omit<Policy, "id">): bigint {
+  const id = createHash("sha256").update(canonicalText(content)).digest().readBigUInt64BE();
+  return id === 0n ? 1n : id; // 0 stands for "none" in the maps
+}

@@ -1,0 +1,21 @@
+/** What is to be captured, in the terms of the annotations: values parsed, nothing resolved yet. */
+import type { Prefix } from "../model/address.js";
+import type { Range } from "./values.js";
+
+export interface Settings {
+  /** `*`: every address. */
+  readonly includeOutboundRanges: "*" | readonly Range[];
+  readonly excludeOutboundRanges: readonly Range[];
+  readonly includeOutboundPorts: readonly number[];
+  readonly excludeOutboundPorts: readonly number[];
+  /** A list ignores the excludes. */
+  readonly includeInboundPorts: "*" | readonly number[];
+  /** With what is always added: 15020, 15021, 15090 and the status port. */
+  readonly excludeInboundPorts: readonly number[];
+  readonly proxyUid: number;
+  readonly proxyGid: number;
+  readonly outboundPort: number;
+  readonly inboundPort: number;
+  /** IPv4, within 127.0.0.0/8. */
+  readonly loopback: Prefix;
+}

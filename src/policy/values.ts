@@ -1,0 +1,127 @@
+/**
+ * The values of Istio's annotations, with Istio's own rules (semantics, section 2): ports as strconv.ParseUint
+ * reads them, ranges as netip.ParsePrefix, booleans as strconv.ParseBool. Stricter and laxer readings both
+ * capture something else than Istio would.
+ */
+import { type Address, maskAddress, type Prefix } from "../model/address.js";
+import { parseIpv4Bytes, parseIpv6Bytes } from "../model/addressText.js";
+
+/** A refusal names the item, not the whole list: a list can be long. */
+export type Parsed<T> = { readonly value: T } | { readonly why: string; readonly item: string };
+
+export interface Range {
+  /** Host bits masked off. `::ffff:10.0.0.0/104` stays IPv6 and so holds no IPv4 address. */
+  readonly prefix: Prefix;
+  /** The address as written, before its host bits are masked off, is a loopback address (netip's IsLoopback). */
+  readonly loopback: boolean;
+}
+
+/** The white space of Go's strings.TrimSpace; String.trim knows U+FEFF in addition and U+0085 not. */
+const space = "[\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";
+const outerSpace = new RegExp(`^${space}|${space}$`, "g");
+
+/** @returns the text without the white space around it, as Go trims. */
+export function trimSpace(text: string): string {
+  return text.replace(outerSpace, "");
+}
+
+/** One port, 0–65535; white space around it is fine. */
+export function parsePort(text: string): Parsed<number> {
+  const item = trimSpace(text);
+  const refuse = (why: string): Parsed<number> => ({ why, item });
+  if (item === "") return refuse("an empty item: remove the extra comma");
+  if (/^[0-9]+[-:][0-9]+$/.test(item)) return refuse("a range of ports is not supported: list each port");
+  if (!/^[0-9]+$/.test(item)) return refuse("not a port: decimal digits only, 0 to 65535");
+  const value = Number(item);
+  return value <= 65535 ? { value } : refuse("not a port: at most 65535");
+}
+
+/** Ports separated by commas. @returns them in the order written, duplicates included; "" is no port. */
+export function parsePorts(text: string): Parsed<readonly number[]> {
+  const trimmed = trimSpace(text);
+  if (trimmed === "*") return { why: "* is not accepted here: list the ports", item: "*" };
+  return trimmed === "" ? { value: [] } : parseItems(trimmed, parsePort);
+}
+
+/** As {@link parsePorts}, or exactly `*`. */
+export function parsePortsOrStar(text: string): Parsed<"*" | readonly number[]> {
+  if (text === "*") return { value: "*" };
+  if (trimSpace(text) === "*") return { why: "* must stand alone, without white space", item: text };
+  return parsePorts(text);
+}
+
+/**
+ * Address blocks separated by commas, without white space anywhere; "" is no block.
+ * @param options.star whether exactly `*` is accepted, meaning all addresses.
+ */
+export function parseRanges(text: string, options: { readonly star: true }): Parsed<"*" | readonly Range[]>;
+export function parseRanges(text: string, options: { readonly star: false }): Parsed<readonly Range[]>;
+export function parseRanges(text: string, options: { readonly star: boolean }): Parsed<"*" | readonly Range[]> {
+  if (text === "") return { value: [] };
+  if (text === "*" && options.star) return { value: "*" };
+  return parseItems(text, (item) => {
+    if (!item.includes("*") || trimSpace(item) !== "*") return parseRange(item);
+    return { why: options.star ? "* must stand alone" : "* is not accepted here: list address blocks", item };
+  });
+}
+
+/** One address block, `10.0.0.0/8` or `2001:db8::/32`, with nothing around it. */
+export function parseRange(item: string): Parsed<Range> {
+  const slash = item.lastIndexOf("/");
+  const bytes = slash < 0 ? undefined : parseAddressBytes(item.slice(0, slash));
+  if (bytes === undefined) return { why: rangeRefusal(item, slash), item };
+  const mask = item.slice(slash + 1);
+  const bits = bytes.length * 8;
+  if (/^(?:0|[1-9][0-9]{0,2})$/.test(mask) && Number(mask) <= bits) {
+    return { value: { prefix: maskAddress(widen(bytes), Number(mask)), loopback: isLoopback(bytes) } };
+  }
+  return { why: trimSpace(item) === item ? `the mask must be 0 to ${bits}` : whiteSpace, item };
+}
+
+const whiteSpace = "white space is not accepted around an address block";
+
+function parseAddressBytes(text: string): Uint8Array | undefined {
+  return parseIpv4Bytes(text) ?? parseIpv6Bytes(text);
+}
+
+/** Why there is no address before the slash. */
+function rangeRefusal(item: string, slash: number): string {
+  if (item === "") return "an empty item: remove the extra comma";
+  if (trimSpace(item) !== item) return whiteSpace;
+  if (slash < 0) return "the mask is missing: write 10.0.0.1/32 for one address";
+  if (item.includes("%")) return "a zone is not accepted in an address block";
+  return "not an IPv4 or IPv6 address block: write 10.0.0.0/8 or 2001:db8::/32";
+}
+
+/** Unlike addressFromBytes this does not turn a v4-mapped address into IPv4. */
+function widen(bytes: Uint8Array): Address {
+  const padded = new Uint8Array(16);
+  padded.set(bytes);
+  return { family: bytes.length === 4 ? 4 : 6, bytes: padded };
+}
+
+/** netip.Addr.IsLoopback: 127/8, ::1, and v4-mapped 127/8. */
+function isLoopback(bytes: Uint8Array): boolean {
+  if (bytes.length === 4) return bytes[0] === 127;
+  const zero = (from: number, to: number): boolean => bytes.subarray(from, to).every((byte) => byte === 0);
+  return (
+    (zero(0, 15) && bytes[15] === 1) || (zero(0, 10) && bytes[10] === 0xff && bytes[11] === 0xff && bytes[12] === 127)
+  );
+}
+
+function parseItems<T>(text: string, parse: (item: string) => Parsed<T>): Parsed<readonly T[]> {
+  const value: T[] = [];
+  for (const item of text.split(",")) {
+    const parsed = parse(item);
+    if ("why" in parsed) return parsed;
+    value.push(parsed.value);
+  }
+  return { value };
+}
+
+/** Go's strconv.ParseBool. @returns undefined for anything else. */
+export function parseBool(text: string): boolean | undefined {
+  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
+  if (["0", "f", "F", "FALSE", "false", "False"].includes(text)) return false;
+  return undefined;
+}

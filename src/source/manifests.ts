@@ -1,0 +1,210 @@
+/**
+ * A directory of manifests as a source: no cluster needed. Files ending in .yaml, .yml or .json count, not
+ * those whose name begins with a dot. Only a file that changed is read again.
+ *
+ * What cannot be read does not go away: the pods that a file held before it broke stay as they were.
+ */
+import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
+import { type Pod, podName, type Snapshot } from "../model/pod.js";
+import type { Problem } from "../model/problem.js";
+import { type FileContent, readDocuments } from "./documents.js";
+
+/** Bits of <sys/inotify.h>. */
+const IN_ATTRIB = 0x4;
+const IN_CLOSE_WRITE = 0x8;
+const IN_MOVED_FROM = 0x40;
+const IN_MOVED_TO = 0x80;
+const IN_CREATE = 0x100;
+const IN_DELETE = 0x200;
+const IN_DELETE_SELF = 0x400;
+const IN_MOVE_SELF = 0x800;
+const IN_IGNORED = 0x8000;
+const IN_ONLYDIR = 0x01000000;
+const watchMask =
+  IN_ATTRIB |
+  IN_CLOSE_WRITE |
+  IN_MOVED_FROM |
+  IN_MOVED_TO |
+  IN_CREATE |
+  IN_DELETE |
+  IN_DELETE_SELF |
+  IN_MOVE_SELF |
+  IN_ONLYDIR;
+
+/** Bytes. A manifest of a pod has some kilobytes; a larger file than this is a mistake. */
+const largestFile = 16 * 1024 * 1024;
+/** ms between attempts to find a directory again that went away. */
+const retryInterval = 500;
+
+export interface ManifestSource {
+  /** What the directory says now. */
+  snapshot(): Snapshot;
+  close(): void;
+}
+
+export interface ManifestOptions {
+  readonly directory: string;
+  openInotify(onEvents: (events: InotifyEvent[]) => void): NativeInotify;
+  /** Another snapshot is to be had. */
+  onChange(): void;
+}
+
+export function isManifest(name: string): boolean {
+  return !name.startsWith(".") && /\.(?:ya?ml|json)$/.test(name);
+}
+
+function unreadable(path: string, error: unknown): Problem {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const why =
+    code === "ELOOP"
+      ? "symbolic links in a circle"
+      : code === "EACCES"
+        ? "no permission to read it"
+        : (code ?? message);
+  return { kind: "document", where: path, pod: "", key: "file", value: "", why: `cannot be read: ${why}` };
+}
+
+/** @returns undefined if there is no such file. */
+function readFile(path: string): FileContent | undefined {
+  try {
+    const { size } = statSync(path);
+    if (size > largestFile) {
+      const why = `has ${size} bytes; at most ${largestFile} are read`;
+      return {
+        pods: [],
+        problems: [{ kind: "document", where: path, pod: "", key: "file", value: "", why }],
+        damaged: true,
+      };
+    }
+    return readDocuments(readFileSync(path, "utf8"), path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    return { pods: [], problems: [unreadable(path, error)], damaged: true };
+  }
+}
+
+/** What a damaged file held before stays, as far as the file does not say otherwise now. */
+function keepLastGood(now: FileContent, before: FileContent | undefined): FileContent {
+  if (!now.damaged || before === undefined) return now;
+  const uids = new Set(now.pods.map((pod) => pod.uid));
+  return { ...now, pods: [...now.pods, ...before.pods.filter((pod) => !uids.has(pod.uid))] };
+}
+
+/** Puts the files together: sorted by name, so that the same directory always gives the same snapshot. */
+export function mergeFiles(
+  files: ReadonlyMap<string, FileContent>,
+  problems: readonly Problem[],
+  complete: boolean,
+): Snapshot {
+  const pods = new Map<string, Pod>();
+  const all = [...problems];
+  for (const name of [...files.keys()].sort()) {
+    const content = files.get(name);
+    all.push(...(content?.problems ?? []));
+    for (const pod of content?.pods ?? []) {
+      const first = pods.get(pod.uid);
+      if (first === undefined) {
+        pods.set(pod.uid, pod);
+        continue;
+      }
+      const why = `another pod has it already: ${podName(first)} in ${first.where}; this one is left out`;
+      all.push({ kind: "pod", where: pod.where, pod: podName(pod), key: "metadata.uid", value: pod.uid, why });
+    }
+  }
+  const order = new Map([...pods.values()].map((pod) => [pod, `${pod.namespace}/${pod.name}/${pod.uid}`]));
+  const sorted = [...order.keys()].sort((a, b) => ((order.get(a) ?? "") < (order.get(b) ?? "") ? -1 : 1));
+  return { pods: sorted, problems: all, complete };
+}
+
+/** @throws ENOENT, ENOTDIR or EACCES if the directory cannot be read at all at the start. */
+export function openManifests(options: ManifestOptions): ManifestSource {
+  const { directory } = options;
+  const files = new Map<string, FileContent>();
+  /** Files that broke before they were ever seen whole: what they hold is not known. */
+  const unknown = new Set<string>();
+  let lost: Problem | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+
+  const readOne = (name: string): void => {
+    const before = files.get(name);
+    const neverWhole = unknown.delete(name) || before === undefined;
+    const now = readFile(join(directory, name));
+    if (now === undefined) {
+      files.delete(name);
+      return;
+    }
+    files.set(name, keepLastGood(now, before));
+    if (now.damaged && neverWhole) unknown.add(name);
+  };
+  const readAll = (): void => {
+    const names = readdirSync(directory).filter(isManifest);
+    for (const name of new Set([...files.keys(), ...names])) readOne(name);
+  };
+  const watch = (): void => {
+    inotify.add(directory, watchMask);
+    lost = undefined;
+    readAll();
+  };
+  const retry = (): void => {
+    if (closed) return;
+    try {
+      watch();
+      options.onChange();
+    } catch {
+      timer = setTimeout(retry, retryInterval);
+    }
+  };
+  const lose = (why: string): void => {
+    if (lost !== undefined) return;
+    lost = { kind: "document", where: directory, pod: "", key: "directory", value: "", why };
+    timer = setTimeout(retry, retryInterval);
+  };
+
+  const handle = (event: InotifyEvent): void => {
+    const { mask, name } = event;
+    if (mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) {
+      lose("the directory was moved or removed: pods stay as they were until it is there again");
+    } else if (event.watch === -1 || name.startsWith("..")) {
+      // The queue overflowed, or a volume of Kubernetes swapped its ..data link.
+      readAll();
+    } else if (isManifest(name)) {
+      if (mask & IN_CREATE && isPlain(join(directory, name))) return; // its writer has yet to close it
+      readOne(name);
+    }
+  };
+  const inotify = options.openInotify((events) => {
+    if (closed) return;
+    // One reading a file, however often it was written in the batch.
+    const last = new Map(events.map((event) => [`${event.name}/${event.mask & IN_CREATE}`, event]));
+    try {
+      for (const event of last.values()) handle(event);
+    } catch (error) {
+      lose(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`);
+    }
+    options.onChange();
+  });
+  try {
+    watch();
+  } catch (error) {
+    inotify.close();
+    throw error;
+  }
+
+  return {
+    snapshot: () => mergeFiles(files, lost === undefined ? [] : [lost], lost === undefined && unknown.size === 0),
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      inotify.close();
+    },
+  };
+}
+
+/** A regular file with one name: a link to it would be made whole at once. */
+function isPlain(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() === true && stat.nlink === 1;
+}

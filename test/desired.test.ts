@@ -1,0 +1,151 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { desiredState, type NodeView } from "../src/desired.js";
+import type { Have, PodState } from "../src/maps/state.js";
+import { addressFromBytes, formatAddress } from "../src/model/address.js";
+import type { Pod } from "../src/model/pod.js";
+import type { PodPolicy } from "../src/policy/podPolicy.js";
+import { policy } from "./samples.js";
+
+const pod = (name: string, addresses: readonly string[] = []): Pod => ({
+  uid: `uid-${name}`,
+  namespace: "default",
+  name,
+  labels: new Map(),
+  annotations: new Map(),
+  badAnnotations: new Set(),
+  hostNetwork: false,
+  containers: [],
+  initContainers: [],
+  addresses,
+  containerIds: new Map(),
+  where: `${name}.yaml:1`,
+});
+const cgroup = (id: bigint) => ({ id, path: `/pod${id}` });
+const node = (...uids: string[]): NodeView => ({
+  cgroups: new Map(uids.map((uid, i) => [uid, cgroup(BigInt(100 + i))])),
+  namespaces: new Map(),
+});
+const nothing: Have = { pods: new Map(), policies: new Set() };
+const enrolled = (id: bigint, bad = false): PodPolicy => ({ enrolled: true, policy: policy(id), problems: [], bad });
+const snapshot = (pods: readonly Pod[], complete = true) => ({ pods, problems: [], complete });
+const record = (cgroupId: bigint, policyId: bigint): PodState & { slot: number } => ({
+  cgroupId,
+  policy: policyId,
+  netnsCookie: 9n,
+  proxyCgroupId: 0n,
+  ipv4: undefined,
+  ipv6: undefined,
+  localAddresses: [],
+  slot: 0,
+});
+
+test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
+  const compile = (one: Pod): PodPolicy =>
+    one.name === "out" ? { enrolled: false, why: "no proxy", problems: [] } : enrolled(1n);
+  const { want, pods, names } = desiredState(
+    snapshot([pod("in"), pod("later"), pod("out")]),
+    node("uid-in"),
+    nothing,
+    compile,
+  );
+  assert.equal([...want.pods.keys()], [100n]);
+  assert.equal([...want.policies.keys()], [1n]);
+  assert.equal(
+    pods.map(({ name, state, why }) => [name, state, why]),
+    [
+      ["in", "enrolled", ""],
+      ["later", "waiting", "its cgroup is not there (yet)"],
+      ["out", "not-enrolled", "no proxy"],
+    ],
+  );
+  assert.is(names.get(100n), "default/in");
+});
+
+test("addresses: Kubernetes says the pod's own, the namespace adds the others", () => {
+  const found = {
+    cookie: 7n,
+    addresses: ["10.0.0.9", "10.0.0.5"].map((ip) => addressFromBytes(Uint8Array.from(ip.split("."), Number))),
+  };
+  const view: NodeView = { ...node("uid-a"), namespaces: new Map([[100n, found]]) };
+  const one = desiredState(snapshot([pod("a", ["10.0.0.5", "2001:db8::1"])]), view, nothing, () =>
+    enrolled(1n),
+  ).want.pods.get(100n);
+  assert.is(one?.netnsCookie, 7n);
+  assert.is(one?.ipv4 && formatAddress(one.ipv4), "10.0.0.5");
+  assert.is(one?.ipv6 && formatAddress(one.ipv6), "2001:db8::1");
+  assert.equal(one?.localAddresses.map(formatAddress).sort(), ["10.0.0.5", "10.0.0.9", "2001:db8::1"]);
+});
+
+test("without status.podIPs the first address of the namespace that is not link-local is the pod's own", () => {
+  const found = {
+    cookie: 7n,
+    addresses: [
+      [169, 254, 1, 1],
+      [10, 0, 0, 7],
+    ].map((b) => addressFromBytes(Uint8Array.from(b))),
+  };
+  const view: NodeView = { ...node("uid-a"), namespaces: new Map([[100n, found]]) };
+  const one = desiredState(snapshot([pod("a")]), view, nothing, () => enrolled(1n)).want.pods.get(100n);
+  assert.is(one?.ipv4 && formatAddress(one.ipv4), "10.0.0.7");
+  assert.is(one?.ipv6, undefined);
+});
+
+test("what a predecessor found of a namespace stays until it has been looked at; then what was seen counts", () => {
+  const held = { ...record(100n, 1n), localAddresses: [addressFromBytes(Uint8Array.of(10, 1, 1, 1))] };
+  const have: Have = { pods: new Map([[100n, held]]), policies: new Set([1n]) };
+  const wanted = (namespaces: NodeView["namespaces"]) =>
+    desiredState(snapshot([pod("a")]), { ...node("uid-a"), namespaces }, have, () => enrolled(1n)).want.pods.get(100n);
+  const before = wanted(new Map());
+  assert.equal([before?.netnsCookie, before?.localAddresses.map(formatAddress)], [9n, ["10.1.1.1"]]);
+  const gone = wanted(new Map([[100n, null]]));
+  assert.equal([gone?.netnsCookie, gone?.localAddresses], [0n, []]);
+});
+
+test("an address that is none is a problem of that pod, with the value", () => {
+  const { problems, want } = desiredState(snapshot([pod("a", ["10.0.0.300"])]), node("uid-a"), nothing, () =>
+    enrolled(1n),
+  );
+  assert.is(problems[0]?.value, "10.0.0.300");
+  assert.is(problems[0]?.pod, "default/a");
+  assert.ok(want.pods.has(100n));
+});
+
+test("a pod with a bad value keeps the policy that it has in the kernel; one without gets the stand-in", () => {
+  const have: Have = { pods: new Map([[100n, record(100n, 5n)]]), policies: new Set([5n]) };
+  const both = desiredState(snapshot([pod("old"), pod("new")]), node("uid-old", "uid-new"), have, () =>
+    enrolled(1n, true),
+  );
+  assert.is(both.want.pods.get(100n)?.policy, 5n);
+  assert.is(both.want.pods.get(101n)?.policy, 1n);
+  assert.equal(
+    both.pods.map((one) => one.keepsPolicy),
+    [true, false],
+  );
+  const mended = desiredState(snapshot([pod("old")]), node("uid-old"), have, () => enrolled(1n));
+  assert.is(mended.want.pods.get(100n)?.policy, 1n);
+});
+
+test("a bad value does not hold on to a policy that could never be written", () => {
+  const have: Have = { pods: new Map([[100n, record(100n, 5n)]]), policies: new Set() };
+  assert.is(
+    desiredState(snapshot([pod("a")]), node("uid-a"), have, () => enrolled(1n, true)).want.pods.get(100n)?.policy,
+    1n,
+  );
+});
+
+test("while the source is not complete, a pod that it does not name keeps everything, as long as its cgroup lives", () => {
+  const have: Have = {
+    pods: new Map([
+      [100n, record(100n, 5n)],
+      [999n, record(999n, 6n)],
+    ]),
+    policies: new Set([5n, 6n]),
+  };
+  const partly = desiredState(snapshot([], false), node("uid-a"), have, () => enrolled(1n));
+  assert.equal([...partly.want.pods.keys()], [100n]);
+  assert.is(partly.want.pods.get(100n)?.policy, 5n);
+  assert.is(desiredState(snapshot([]), node("uid-a"), have, () => enrolled(1n)).want.pods.size, 0);
+});
+
+test.run();

@@ -1,0 +1,120 @@
+/** A lab with the programs attached to it and the maps in the test's own hands: no agent in between. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Lab, openLab } from "../../src/demo/lab.js";
+import type { LabPod } from "../../src/demo/labPod.js";
+import { type Flow, readFlow } from "../../src/events/flows.js";
+import { artifact } from "../../src/kernel/artifact.js";
+import { type Datapath, openDatapath } from "../../src/kernel/datapath.js";
+import { ensureBpffs, releaseBpffs } from "../../src/kernel/mounts.js";
+import { native } from "../../src/kernel/native.js";
+import { unload } from "../../src/kernel/unload.js";
+import { bindContract, type Contract, decodeFlow } from "../../src/maps/contract.js";
+import { readCounters, readVerdicts, type VerdictCount } from "../../src/maps/counts.js";
+import { diff } from "../../src/maps/diff.js";
+import { u64 } from "../../src/maps/layout.js";
+import type { PodState } from "../../src/maps/state.js";
+import { Store } from "../../src/maps/store.js";
+import type { Policy } from "../../src/model/policy.js";
+import { address } from "../samples.js";
+
+export interface Bed {
+  readonly lab: Lab;
+  readonly bpffs: string;
+  readonly datapath: Datapath;
+  readonly contract: Contract;
+  readonly store: Store;
+  /** Everything that the ring has brought, in order. */
+  readonly flows: Flow[];
+  /** Gives pods their policies; pods that are not named keep theirs. @throws Error if the kernel refused anything. */
+  enrol(pods: readonly (readonly [LabPod, Policy, Partial<PodState>?])[]): Promise<void>;
+  verdicts(pod: LabPod): VerdictCount[];
+  counters(): ReadonlyMap<string, bigint>;
+  /** 0 no flows, 1 all. */
+  sampleFlows(interval: number): void;
+  close(): Promise<void>;
+}
+
+export async function openBed(kind: string): Promise<Bed> {
+  const addon = native();
+  const lab = await openLab({ kind });
+  const bpffs = join(lab.directory, "bpf");
+  const objectName = artifact("shunt.bpf.o");
+  const object = readFileSync(objectName);
+  const contract = bindContract(addon.readBtf(object, objectName));
+  let datapath: Datapath | undefined;
+  const close = async (): Promise<void> => {
+    ring?.close();
+    datapath?.close();
+    await unload(addon, bpffs);
+    releaseBpffs(addon, bpffs);
+    await lab.close();
+  };
+  let ring: ReturnType<typeof addon.openRing> | undefined;
+  try {
+    mkdirSync(bpffs);
+    ensureBpffs(addon, bpffs);
+    const host = await addon.inspectNetns("/proc/self/ns/net");
+    datapath = openDatapath({
+      native: addon,
+      object,
+      objectName,
+      layout: contract.hash,
+      bpffs,
+      cgroupRoot: lab.cgroupRoot,
+      hostNetnsCookie: u64.encode(host.cookie),
+    });
+    const { maps } = datapath;
+    const store = new Store({ maps, contract, gracePeriod: () => addon.gracePeriod() });
+    const { level } = contract.cgroupPlace.decode(datapath.cgroupPlace(lab.cgroupRoot));
+    maps.controls.store(0, contract.control.offset("first_level"), BigInt(level + 1));
+    maps.controls.store(0, contract.control.offset("pod_levels"), 0b11n);
+    datapath.attach();
+    const flows: Flow[] = [];
+    ring = addon.openRing(maps.flows, (records) => {
+      for (const record of records) flows.push(readFlow(decodeFlow(contract, record)));
+    });
+    return {
+      lab,
+      bpffs,
+      datapath,
+      contract,
+      store,
+      flows,
+      close,
+      async enrol(wanted) {
+        const pods = new Map<bigint, PodState>(store.have.pods);
+        const policies = new Map<bigint, Policy>();
+        for (const [pod, content, changes] of wanted) {
+          const { cookie } = await addon.inspectNetns(pod.netns);
+          const own = address(pod.address);
+          const state = { cgroupId: pod.cgroupId, policy: content.id, netnsCookie: cookie, proxyCgroupId: 0n };
+          pods.set(pod.cgroupId, { ...state, ipv4: own, ipv6: undefined, localAddresses: [own], ...changes });
+          policies.set(content.id, content);
+        }
+        const { failures } = await store.apply(diff(store.have, { pods, policies }));
+        if (failures[0] !== undefined) throw failures[0].error;
+      },
+      verdicts: (pod) => readVerdicts(maps.verdicts, contract).filter((count) => count.pod === pod.cgroupId),
+      counters: () => readCounters(maps.counters, contract),
+      sampleFlows: (interval) => maps.controls.store(0, contract.control.offset("flow_interval"), BigInt(interval)),
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Polls until it holds. @throws Error after `deadline` ms, saying what was waited for. */
+export async function until(what: string, condition: () => boolean, deadline = 10_000): Promise<void> {
+  const end = Date.now() + deadline;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`not within ${deadline} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** A program of the tests, from its source. */
+export function script(name: string, ...args: readonly string[]): [string, ...string[]] {
+  return [process.execPath, "--import", import.meta.resolve("tsx"), new URL(name, import.meta.url).pathname, ...args];
+}

@@ -1,0 +1,80 @@
+/**
+ * Istio's list of rules, first match wins, on settings that nothing has been resolved in: semantics, sections 3
+ * and 4, line by line, without DNS, owner groups, interfaces and Sidecars, which are not built yet, and for pods
+ * with IPv6. It shares no code with the compiler: addresses are numbers here.
+ */
+import type { Address } from "../../src/model/address.js";
+import type { Reason } from "../../src/model/verdict.js";
+import type { OutboundSocket } from "../../src/policy/decide.js";
+import type { Settings } from "../../src/policy/settings.js";
+import type { Range } from "../../src/policy/values.js";
+
+export interface Listed {
+  readonly to: number | null;
+  readonly reason: Reason;
+}
+
+const pass = (reason: Reason): Listed => ({ to: null, reason });
+const redirect = (to: number, reason: Reason): Listed => ({ to, reason });
+
+function number({ family, bytes }: Address): bigint {
+  return bytes.subarray(0, family === 4 ? 4 : 16).reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
+}
+
+function within(address: Address, block: Address, length: number): boolean {
+  const shift = BigInt((address.family === 4 ? 32 : 128) - length);
+  return address.family === block.family && number(address) >> shift === number(block) >> shift;
+}
+
+const inRanges = (dst: Address, ranges: readonly Range[]): boolean =>
+  ranges.some(({ prefix }) => within(dst, prefix.address, prefix.length));
+
+export function outbound(settings: Settings, own: readonly Address[], socket: OutboundSocket): Listed {
+  const { source, protocol, port, uid, gid } = socket;
+  // "0.0.0.0 and :: connect to loopback", or IPv4 to the source if that is bound.
+  let dst = socket.destination;
+  if (number(dst) === 0n) {
+    const bound = dst.family === 4 && source?.family === 4 && number(source) !== 0n;
+    const bytes = new Uint8Array(16);
+    if (dst.family === 4) bytes.set([127, 0, 0, 1]);
+    else bytes[15] = 1;
+    dst = bound ? source : { family: dst.family, bytes };
+  }
+  const v4 = dst.family === 4;
+  const is127 = v4 && number(dst) >> 24n === 127n;
+  const isLoopback = is127 || (!v4 && number(dst) === 1n);
+  const lo = isLoopback || own.some((address) => address.family === dst.family && number(address) === number(dst));
+  const LB = v4 ? within(dst, settings.loopback.address, settings.loopback.length) : number(dst) === 1n;
+  const included = settings.includeOutboundRanges;
+  const keepLo = included !== "*" && included.some((range) => range.loopback);
+
+  if (settings.excludeOutboundPorts.includes(port)) return pass("excluded-port");
+  if (lo && source !== undefined && number(source) === (source.family === 4 ? 0x7f000006n : 6n))
+    return pass("passthrough-source");
+  const proxies: [boolean, "uid" | "gid"][] = [
+    [uid === settings.proxyUid || socket.isProxyCgroup, "uid"],
+    [gid === settings.proxyGid, "gid"],
+  ];
+  for (const [mine] of proxies) {
+    if (mine) {
+      if (lo && protocol === "tcp" && !LB && port !== 15008) return redirect(settings.inboundPort, "proxy-to-self");
+      return pass(lo && protocol === "tcp" && !LB ? "tunnel-port" : "proxy");
+    }
+    if (lo && !keepLo) return pass(isLoopback ? "loopback" : "local-address");
+  }
+  if (protocol !== "tcp") return pass("not-tcp");
+  if (LB) return pass("loopback");
+  if (inRanges(dst, settings.excludeOutboundRanges)) return pass("excluded-range");
+  if (settings.includeOutboundPorts.includes(port)) return redirect(settings.outboundPort, "included-port");
+  if (included === "*") return redirect(settings.outboundPort, "included-all");
+  if (inRanges(dst, included)) return redirect(settings.outboundPort, "included-range");
+  return pass("not-included");
+}
+
+export function inbound(settings: Settings, port: number): Listed {
+  const { includeInboundPorts: include, excludeInboundPorts: exclude, inboundPort } = settings;
+  if (include !== "*" && include.length === 0) return pass("not-included");
+  if (port === 15008) return pass("tunnel-port");
+  if (include === "*") return exclude.includes(port) ? pass("excluded-port") : redirect(inboundPort, "included-all");
+  return include.includes(port) ? redirect(inboundPort, "included-port") : pass("not-included");
+}
