@@ -15,7 +15,6 @@
 static __always_inline void read_request(struct bpf_sock_addr *ctx, const struct caller *caller,
 					 struct request *r)
 {
-	__u64 ids = bpf_get_current_uid_gid();
 	__be32 source = ctx->sk->src_ip4, destination = ctx->user_ip4;
 
 	if (!destination)
@@ -26,9 +25,7 @@ static __always_inline void read_request(struct bpf_sock_addr *ctx, const struct
 	r->destination = address_ipv4(destination);
 	r->port = bpf_ntohs(ctx->user_port);
 	r->protocol = ctx->protocol;
-	r->uid = ids;
-	r->gid = ids >> 32;
-	r->proxy_cgroup = is_proxy_cgroup(caller);
+	identify(caller, r);
 }
 
 /* Fails closed: a connection whose destination the proxy could not learn is refused. */
@@ -96,7 +93,7 @@ int shunt_connect4(struct bpf_sock_addr *ctx)
 	}
 
 	count_verdict(r.pod, DIRECTION_OUTBOUND, d);
-	record_flow(&r, ctx->sk->src_port, DIRECTION_OUTBOUND, d);
+	record_flow(&r, ctx->sk->src_port, DIRECTION_OUTBOUND, d, true);
 
 	if (d.verdict == VERDICT_DENY)
 		return refuse(error);

@@ -64,6 +64,11 @@ struct address {
 };
 SHUNT_ASSERT_SIZE(struct address, 20);
 
+enum pod_flag {
+	POD_FLAG_IPV6 = 1,		/* IPv6 is captured too */
+	POD_FLAG_PROXY_CGROUP_ONLY = 2, /* who runs elsewhere than in the proxy's cgroup is an application */
+};
+
 /*
  * An element of an ARRAY, because an element of a hash is reused at once when it is deleted: a reader would
  * see another key's value. It repeats the cgroup id, so that a reader knows whose record it holds.
@@ -75,8 +80,12 @@ struct pod_record {
 	__u64 proxy_cgroup_id; /* 0: not known */
 	struct address ipv4;   /* the pod's own; FAMILY_NONE: not known yet */
 	struct address ipv6;
+	__u32 flags;	/* enum pod_flag */
+	__u32 uid_base; /* ids of the initial user namespace that the pod's own 0 stands for */
+	__u32 gid_base;
+	__u32 pad;
 };
-SHUNT_ASSERT_SIZE(struct pod_record, 72);
+SHUNT_ASSERT_SIZE(struct pod_record, 88);
 
 enum policy_flag {
 	POLICY_FLAG_CAPTURE_OTHER_OUTBOUND = 1,
@@ -84,6 +93,7 @@ enum policy_flag {
 	POLICY_FLAG_HAS_OUTBOUND_PORTS = 4,
 	POLICY_FLAG_HAS_RANGES = 8,
 	POLICY_FLAG_CAPTURE_OTHER_INBOUND = 16,
+	POLICY_FLAG_HAS_INBOUND_PORTS = 32,
 };
 
 /* Immutable: an edit makes another one, under another id. */
@@ -149,6 +159,29 @@ struct origin {
 };
 SHUNT_ASSERT_SIZE(struct origin, 24);
 
+/*
+ * Where a proxy accepts inbound connections. By namespace, because sk_lookup would take another one's listener;
+ * several, because a proxy may have one a thread, and a successor listens before it ends.
+ */
+struct listener_key {
+	__u64 netns_cookie;
+	__u32 family; /* of the socket: one of FAMILY_IPV6 may take IPv4 as well */
+	__u32 slot;   /* 0 to LISTENER_SLOTS - 1 */
+};
+SHUNT_ASSERT_SIZE(struct listener_key, 16);
+
+enum {
+	LISTENER_SLOTS = 32,
+};
+
+/* The mark of the proxy's inbound listener, which the sockets that it accepts inherit. */
+struct proxy_socket {
+	__u64 pod;    /* cgroup id */
+	__u32 listed; /* it is in the listeners map */
+	__u32 pad;
+};
+SHUNT_ASSERT_SIZE(struct proxy_socket, 16);
+
 /* As the connecting side sees it. Pods may use one another's addresses: the namespace is part of the key. */
 struct handoff_key {
 	__u64 netns_cookie;
@@ -179,6 +212,7 @@ enum counter {
 	COUNTER_VERDICT_UNCOUNTED,   /* the verdicts map is full */
 	COUNTER_HANDOFF_UNPUBLISHED, /* the handoff map refused an entry */
 	COUNTER_ORIGIN_UNSTORED,     /* no memory for the accepted socket's origin */
+	COUNTER_LISTENER_UNLISTED, /* a proxy's listener that cannot be steered to: MPTCP, or all slots taken */
 	COUNTERS,
 };
 
@@ -209,6 +243,23 @@ struct flow {
 	__u32 pad2;
 };
 SHUNT_ASSERT_SIZE(struct flow, 96);
+
+/* What the walk over a proxy's files looks for. */
+struct listener_search {
+	__u64 pod; /* cgroup id */
+	__u64 netns_cookie;
+	__u16 port;
+	__u8 pad[6];
+};
+SHUNT_ASSERT_SIZE(struct listener_search, 24);
+
+/* What iter/task_file writes of each socket that is bound to the port in question. */
+struct found_listener {
+	__u64 netns_cookie;
+	__u32 listening;
+	__s32 error; /* 0, or the errno that kept it out of the listeners map, negative */
+};
+SHUNT_ASSERT_SIZE(struct found_listener, 16);
 
 /* What iter/cgroup writes. */
 struct cgroup_place {

@@ -17,11 +17,13 @@ struct request {
 	__u64 pod;
 	struct address source; /* FAMILY_NONE: not bound */
 	struct address destination;
-	__u32 uid;
+	__u32 uid; /* as the pod sees it, real */
 	__u32 gid;
 	__u16 port;
 	__u8 protocol;
 	bool proxy_cgroup;
+	bool cgroup_only; /* uid and gid do not make a proxy */
+	bool ipv6;	  /* of the pod: captured too */
 };
 
 struct decision {
@@ -74,6 +76,16 @@ static __always_inline bool in_loopback_range(const struct policy *policy, const
 	return address_is_loopback(a) && a->words[3] != 0;
 }
 
+static __always_inline bool is_proxy_uid(const struct policy *policy, const struct request *r)
+{
+	return r->proxy_cgroup || (!r->cgroup_only && r->uid == policy->proxy_uid);
+}
+
+static __always_inline bool is_proxy_gid(const struct policy *policy, const struct request *r)
+{
+	return !r->cgroup_only && r->gid == policy->proxy_gid;
+}
+
 /* The proxy's own connections: to the pod itself they are inbound, anything else is none of ours. */
 static __always_inline struct decision decide_proxy(const struct policy *policy, const struct request *r,
 						    bool local)
@@ -91,6 +103,8 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 	const struct rule *port = NULL, *range = NULL;
 	bool loopback, local;
 
+	if (r->destination.family == FAMILY_IPV6 && !r->ipv6)
+		return bypass(REASON_FAMILY_OFF);
 	if (policy->flags & POLICY_FLAG_HAS_OUTBOUND_PORTS)
 		port = port_rule(policy, DIRECTION_OUTBOUND, r->port);
 	if (port && port->verdict == VERDICT_BYPASS)
@@ -101,12 +115,12 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 	if (local && address_is_passthrough(&r->source))
 		return bypass(REASON_PASSTHROUGH_SOURCE);
 
-	if (r->proxy_cgroup || r->uid == policy->proxy_uid)
+	if (is_proxy_uid(policy, r))
 		return decide_proxy(policy, r, local);
 	/* Before the gid: uid != 1337 with gid 1337 to the pod's own address passes. */
 	if (local && !(policy->flags & POLICY_FLAG_KEEP_LOCAL))
 		return bypass(loopback ? REASON_LOOPBACK : REASON_LOCAL_ADDRESS);
-	if (r->gid == policy->proxy_gid)
+	if (is_proxy_gid(policy, r))
 		return decide_proxy(policy, r, local);
 
 	if (r->protocol != IPPROTO_TCP)
@@ -125,6 +139,24 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 		return redirect(range->reason, policy->outbound_port);
 	if (policy->flags & POLICY_FLAG_CAPTURE_OTHER_OUTBOUND)
 		return redirect(REASON_INCLUDED_ALL, policy->outbound_port);
+	return bypass(REASON_NOT_INCLUDED);
+}
+
+/* TCP from outside the pod. Istio: chains ISTIO_INBOUND and ISTIO_IN_REDIRECT. */
+static __always_inline struct decision decide_inbound(const struct policy *policy, const struct request *r)
+{
+	const struct rule *port = NULL;
+
+	if (r->destination.family == FAMILY_IPV6 && !r->ipv6)
+		return bypass(REASON_FAMILY_OFF);
+	if (policy->flags & POLICY_FLAG_HAS_INBOUND_PORTS)
+		port = port_rule(policy, DIRECTION_INBOUND, r->port);
+	if (port && port->verdict == VERDICT_BYPASS)
+		return bypass(port->reason);
+	if (port)
+		return redirect(port->reason, policy->inbound_port);
+	if (policy->flags & POLICY_FLAG_CAPTURE_OTHER_INBOUND)
+		return redirect(REASON_INCLUDED_ALL, policy->inbound_port);
 	return bypass(REASON_NOT_INCLUDED);
 }
 

@@ -5,7 +5,7 @@
  */
 #include <linux/bpf.h>
 #include "addr.h"
-#include "pod.h"
+#include "listener.h"
 
 /* An address as the connection has it: a v4-mapped one is IPv4, whatever the socket's family. */
 static __always_inline struct address address_of(__u32 family, __be32 ip4, __be32 ip6_0, __be32 ip6_1,
@@ -80,6 +80,30 @@ static __always_inline void take(struct bpf_sock_ops *ops, struct bpf_sock *sk)
 	bpf_map_delete_elem(&handoff, &key);
 }
 
+/* bind() has marked the proxy's inbound listener (listener.bpf.c); here it can be steered to from now on. */
+static __always_inline void list(struct bpf_sock_ops *ops, struct bpf_sock *sk)
+{
+	struct proxy_socket *mark = bpf_sk_storage_get(&proxy_sockets, sk, 0, 0);
+	struct listener_key key = {};
+	long error = -ENOSPC;
+	__u32 slot;
+
+	if (!mark)
+		return;
+	key.netns_cookie = bpf_get_netns_cookie(ops);
+	key.family = ops->family == AF_INET ? FAMILY_IPV4 : FAMILY_IPV6;
+	/* A counter of its own: the verifier follows registers, not what helpers may have written. */
+	for (slot = 0; slot < LISTENER_SLOTS; slot++) {
+		key.slot = slot;
+		error = bpf_sock_hash_update(ops, &listeners, &key, BPF_NOEXIST);
+		if (error != -EEXIST)
+			break;
+	}
+	mark->listed = !error;
+	if (error)
+		count(COUNTER_LISTENER_UNLISTED);
+}
+
 SEC("sockops")
 int shunt_sockops(struct bpf_sock_ops *ops)
 {
@@ -96,6 +120,9 @@ int shunt_sockops(struct bpf_sock_ops *ops)
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		take(ops, sk);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		list(ops, sk);
 		break;
 	}
 	return 1;

@@ -66,6 +66,21 @@ struct {
 	__type(value, struct origin);
 } origins SEC(".maps") __weak;
 
+/* The kernel takes a socket out when it closes or is shut down. No program is attached to it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 16384);
+	__type(key, struct listener_key);
+	__type(value, __u64);
+} listeners SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct proxy_socket);
+} proxy_sockets SEC(".maps") __weak;
+
 /* From the client's connect() to the proxy's accept(): microseconds. LRU, so that what is never taken goes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

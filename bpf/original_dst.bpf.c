@@ -26,13 +26,29 @@ static __always_inline void count_if_lost(struct bpf_sock *sk)
 		count(COUNTER_HANDOFF_LOST);
 }
 
+/* optlen stays as the caller gave it. */
+static __always_inline int answer_ipv4(struct bpf_sockopt *ctx, __be32 address, __u16 port)
+{
+	struct sockaddr_in *answer = ctx->optval;
+	void *end = ctx->optval_end;
+
+	if ((void *)(answer + 1) > end || ctx->optlen < (int)sizeof(*answer)) {
+		bpf_set_retval(-EINVAL);
+		return 1;
+	}
+	__builtin_memset(answer, 0, sizeof(*answer));
+	answer->sin_family = AF_INET;
+	answer->sin_port = bpf_htons(port);
+	answer->sin_addr.s_addr = address;
+	bpf_set_retval(0);
+	return 1;
+}
+
 SEC("cgroup/getsockopt")
 int shunt_getsockopt(struct bpf_sockopt *ctx)
 {
-	struct sockaddr_in *answer;
 	struct origin *origin;
 	struct bpf_sock *sk;
-	void *end;
 
 	if (ctx->level != SOL_IP || ctx->optname != SO_ORIGINAL_DST)
 		return 1;
@@ -40,22 +56,18 @@ int shunt_getsockopt(struct bpf_sockopt *ctx)
 	if (!sk)
 		return 1;
 	origin = bpf_sk_storage_get(&origins, sk, 0, 0);
-	if (!origin || origin->role != ORIGIN_ACCEPTED || origin->address.family != FAMILY_IPV4) {
-		count_if_lost(sk);
-		return 1;
+	if (origin && origin->role == ORIGIN_ACCEPTED && origin->address.family == FAMILY_IPV4)
+		return answer_ipv4(ctx, origin->address.words[0], origin->port);
+	/*
+	 * Steered in by the socket lookup: it has the address that was asked for. With NAT rules in the pod the
+	 * kernel may know of an earlier one, and says so.
+	 */
+	if (sk->state != BPF_TCP_LISTEN && bpf_sk_storage_get(&proxy_sockets, sk, 0, 0)) {
+		if (bpf_get_retval() == 0)
+			return 1;
+		return answer_ipv4(ctx, sk->src_ip4, sk->src_port);
 	}
-	answer = ctx->optval;
-	end = ctx->optval_end;
-	if ((void *)(answer + 1) > end || ctx->optlen < (int)sizeof(*answer)) {
-		bpf_set_retval(-EINVAL);
-		return 1;
-	}
-	/* optlen stays as the caller gave it. */
-	__builtin_memset(answer, 0, sizeof(*answer));
-	answer->sin_family = AF_INET;
-	answer->sin_port = bpf_htons(origin->port);
-	answer->sin_addr.s_addr = origin->address.words[0];
-	bpf_set_retval(0);
+	count_if_lost(sk);
 	return 1;
 }
 

@@ -6,6 +6,19 @@
 #include "decide.h"
 #include "pod.h"
 
+/* Who calls, in the pod's own ids. */
+static __always_inline void identify(const struct caller *caller, struct request *r)
+{
+	const struct pod_record *record = caller->record;
+	__u64 ids = bpf_get_current_uid_gid();
+
+	r->uid = (__u32)ids - record->uid_base;
+	r->gid = (__u32)(ids >> 32) - record->gid_base;
+	r->proxy_cgroup = is_proxy_cgroup(caller);
+	r->cgroup_only = record->flags & POD_FLAG_PROXY_CGROUP_ONLY;
+	r->ipv6 = record->flags & POD_FLAG_IPV6;
+}
+
 static __always_inline void count_verdict(__u64 pod, __u8 direction, struct decision d)
 {
 	struct verdict_key key = {
@@ -37,8 +50,9 @@ static __always_inline bool is_sampled(void)
 	return bpf_get_prandom_u32() % (__u32)interval == 0;
 }
 
+/* @in_task: the current task is the one that asks; where a packet does, nobody is. */
 static __always_inline void record_flow(const struct request *r, __u16 source_port, __u8 direction,
-					struct decision d)
+					struct decision d, bool in_task)
 {
 	struct flow *flow;
 
@@ -55,7 +69,7 @@ static __always_inline void record_flow(const struct request *r, __u16 source_po
 	flow->destination = r->destination;
 	flow->source_port = source_port;
 	flow->destination_port = r->port;
-	flow->pid = bpf_get_current_pid_tgid() >> 32;
+	flow->pid = in_task ? bpf_get_current_pid_tgid() >> 32 : 0;
 	flow->uid = r->uid;
 	flow->direction = direction;
 	flow->verdict = d.verdict;
@@ -64,7 +78,10 @@ static __always_inline void record_flow(const struct request *r, __u16 source_po
 	flow->target_port = d.target_port;
 	flow->pad[0] = flow->pad[1] = 0;
 	flow->pad2 = 0;
-	bpf_get_current_comm(flow->command, sizeof(flow->command));
+	if (in_task)
+		bpf_get_current_comm(flow->command, sizeof(flow->command));
+	else
+		__builtin_memset(flow->command, 0, sizeof(flow->command));
 	bpf_ringbuf_submit(flow, 0);
 }
 

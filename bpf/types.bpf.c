@@ -12,11 +12,14 @@ const volatile struct {
 	enum reason reason;
 	enum direction direction;
 	enum family family;
+	enum pod_flag pod_flag;
 	enum policy_flag policy_flag;
 	enum range_key_bits range_key_bits;
 	enum counter counter;
 	struct flow flow;
 	struct cgroup_place cgroup_place;
+	struct listener_search listener_search;
+	struct found_listener found_listener;
 } contract_types;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -65,6 +65,8 @@ Napi::Value LinkHandle::info(const Napi::CallbackInfo &info) {
              Napi::BigInt::New(info.Env(),
                                isCgroup(found) ? uint64_t{found.cgroup.cgroup_id} : uint64_t{0}));
   object.Set("attachType", attachTypeOf(found));
+  bool isNetns = found.type == BPF_LINK_TYPE_NETNS;
+  object.Set("netnsInode", isNetns ? uint32_t{found.netns.netns_ino} : uint32_t{0});
   return object;
 }
 

@@ -42,6 +42,7 @@ Napi::Function ObjectHandle::define(Napi::Env env) {
                          InstanceMethod<&ObjectHandle::attachCgroup>("attachCgroup"),
                          InstanceMethod<&ObjectHandle::attachNetns>("attachNetns"),
                          InstanceMethod<&ObjectHandle::iterateCgroup>("iterateCgroup"),
+                         InstanceMethod<&ObjectHandle::iterateTask>("iterateTask"),
                          InstanceMethod<&ObjectHandle::close>("close"),
                      });
 }

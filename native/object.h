@@ -46,6 +46,7 @@ private:
   Napi::Value attachCgroup(const Napi::CallbackInfo &info);
   Napi::Value attachNetns(const Napi::CallbackInfo &info);
   Napi::Value iterateCgroup(const Napi::CallbackInfo &info);
+  Napi::Value iterateTask(const Napi::CallbackInfo &info);
 
   bpf_object *opened(Napi::Env env, const char *method) const;
   /// Throws EBUSY once the object is loaded.
@@ -54,6 +55,9 @@ private:
   bpf_program *findProgram(Napi::Env env, const char *method, const std::string &name) const;
   Napi::Value attach(Napi::Env env, const char *method, const std::string &program,
                      const std::string &path, int flags);
+  /// What the program wrote during one walk over `target`.
+  Napi::Value iterate(Napi::Env env, const char *method, const std::string &program,
+                      const bpf_iter_link_info &target);
 
   std::unique_ptr<bpf_object, Close> object_;
   std::string name_;

@@ -35,23 +35,15 @@ Napi::Value ObjectHandle::attachNetns(const Napi::CallbackInfo &info) {
   return attach(info.Env(), "attachNetns", program, arguments.text(1, "netns"), 0);
 }
 
-Napi::Value ObjectHandle::iterateCgroup(const Napi::CallbackInfo &info) {
-  Arguments arguments(info, "iterateCgroup");
-  opened(info.Env(), "iterateCgroup");
-  std::string program = arguments.text(0, "program");
-  std::string path = arguments.text(1, "cgroup");
-  int fd = programFd(info.Env(), "iterateCgroup", program);
-  Fd cgroup = openPath(info.Env(), path, O_DIRECTORY);
-
-  auto target = zeroed<bpf_iter_link_info>();
-  target.cgroup.order = BPF_CGROUP_ITER_SELF_ONLY;
-  target.cgroup.cgroup_fd = cgroup.get();
+Napi::Value ObjectHandle::iterate(Napi::Env env, const char *method, const std::string &program,
+                                  const bpf_iter_link_info &target) {
+  int fd = programFd(env, method, program);
   auto settings = options<bpf_link_create_opts>();
-  settings.iter_info = &target;
+  settings.iter_info = const_cast<bpf_iter_link_info *>(&target);
   settings.iter_info_len = sizeof(target);
-  Fd link(check(info.Env(), bpf_link_create(fd, 0, BPF_TRACE_ITER, &settings),
-                "bpf(BPF_LINK_CREATE)", program));
-  Fd iterator(check(info.Env(), bpf_iter_create(link.get()), "bpf(BPF_ITER_CREATE)", program));
+  Fd link(check(env, bpf_link_create(fd, 0, BPF_TRACE_ITER, &settings), "bpf(BPF_LINK_CREATE)",
+                program));
+  Fd iterator(check(env, bpf_iter_create(link.get()), "bpf(BPF_ITER_CREATE)", program));
 
   std::vector<uint8_t> output;
   size_t used = 0;
@@ -63,9 +55,33 @@ Napi::Value ObjectHandle::iterateCgroup(const Napi::CallbackInfo &info) {
     if (size > 0)
       used += size;
     else if (errno != EINTR && errno != EAGAIN)
-      fail(info.Env(), errno, "read", program);
+      fail(env, errno, "read", program);
   }
-  return toArray(info.Env(), Bytes(output.data(), used));
+  return toArray(env, Bytes(output.data(), used));
+}
+
+Napi::Value ObjectHandle::iterateCgroup(const Napi::CallbackInfo &info) {
+  Arguments arguments(info, "iterateCgroup");
+  opened(info.Env(), "iterateCgroup");
+  std::string program = arguments.text(0, "program");
+  std::string path = arguments.text(1, "cgroup");
+  Fd cgroup = openPath(info.Env(), path, O_DIRECTORY);
+  auto target = zeroed<bpf_iter_link_info>();
+  target.cgroup.order = BPF_CGROUP_ITER_SELF_ONLY;
+  target.cgroup.cgroup_fd = cgroup.get();
+  return iterate(info.Env(), "iterateCgroup", program, target);
+}
+
+Napi::Value ObjectHandle::iterateTask(const Napi::CallbackInfo &info) {
+  Arguments arguments(info, "iterateTask");
+  opened(info.Env(), "iterateTask");
+  std::string program = arguments.text(0, "program");
+  auto target = zeroed<bpf_iter_link_info>();
+  target.task.pid = arguments.number(1, "pid", INT32_MAX);
+  // 0 would stand for every process.
+  if (target.task.pid == 0)
+    arguments.bad("pid", "must be a process");
+  return iterate(info.Env(), "iterateTask", program, target);
 }
 
 } // namespace shunt

@@ -4,10 +4,12 @@
  * included, does the same: compute everything, write the difference.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { type Desired, desiredState } from "./desired.js";
+import { type Desired, desiredState, type ProxyIdentity } from "./desired.js";
 import { type FlowStream, openFlowStream } from "./events/flowStream.js";
 import { openProblemLog } from "./events/problemLog.js";
-import { type Datapath, openDatapath, pinDirectory } from "./kernel/datapath.js";
+import { openInboundKeeper } from "./inbound.js";
+import { type Datapath, openDatapath, pinDirectory, programs } from "./kernel/datapath.js";
+import { openInbound } from "./kernel/inbound.js";
 import { ensureBpffs, releaseBpffs } from "./kernel/mounts.js";
 import type { InotifyEvent, Native } from "./kernel/native.js";
 import type { Logger } from "./log.js";
@@ -22,6 +24,7 @@ import { formatPolicyId } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { ProgramStatus, Status } from "./model/status.js";
 import { openCgroupTree } from "./node/cgroups.js";
+import { processInNamespace } from "./node/namespace.js";
 import { openNamespaceTracker } from "./node/namespaces.js";
 import type { PodPolicy } from "./policy/podPolicy.js";
 import { openReconciler } from "./reconciler.js";
@@ -40,6 +43,7 @@ export interface AgentOptions {
   /** The object file. */
   readonly object: string;
   readonly compile: (pod: Pod) => PodPolicy;
+  readonly proxyIdentity: ProxyIdentity;
   /** ns, CLOCK_MONOTONIC. */
   readonly clock: () => bigint;
   /** Seconds that a pass took, and seconds from a change that was seen to its policy in the kernel, once a pod. */
@@ -93,12 +97,12 @@ async function openKernel(options: AgentOptions) {
     hostNetnsCookie: u64.encode(host.cookie),
   });
   const { level } = contract.cgroupPlace.decode(datapath.cgroupPlace(cgroupRoot));
-  return { contract, datapath, level };
+  return { contract, datapath, level, object };
 }
 
 async function wire(options: AgentOptions, onClose: (closer: () => void) => void, close: () => void): Promise<Agent> {
   const { native, log } = options;
-  const { contract, datapath, level } = await openKernel(options);
+  const { contract, datapath, level, object } = await openKernel(options);
   onClose(() => datapath.close());
   const { maps } = datapath;
 
@@ -148,6 +152,15 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       return { kind: "namespace", where: "", pod: nameOf(id), key: "namespace", value: "", why };
     });
 
+  const pathOf = (id: bigint): string | undefined => [...tree.pods.values()].find((pod) => pod.id === id)?.path;
+  const inbound = openInbound({
+    ...{ native, object, objectName: options.object, bpffs: options.bpffs, maps, encode: u64.encode },
+    findProcess: ({ pod, netns }) => processInNamespace(pathOf(pod) ?? "", netns),
+  });
+  let again: NodeJS.Timeout | undefined;
+  onClose(() => clearTimeout(again));
+  const keeper = openInboundKeeper({ inbound, datapath, contract, pathOf, nameOf });
+
   // A source hands out the same object while a pod is as it was.
   const compiled = new WeakMap<Pod, PodPolicy>();
   const compile = (pod: Pod): PodPolicy => {
@@ -166,12 +179,15 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     async pass(since) {
       const begin = options.clock();
       changed = since;
-      const view = { cgroups: tree.pods, namespaces: tracker.known };
-      desired = desiredState(source.snapshot(), view, store.have, compile);
+      const view = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
+      desired = desiredState(source.snapshot(), view, store.have, compile, options.proxyIdentity);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const { failures } = await store.apply(diff(store.have, desired.want));
       onFilled();
-      problems.update([...desired.problems, ...unseen(), ...failures.map(failed)]);
+      const steered = keeper.pass(store.have.pods, tracker.known, desired.proxies);
+      clearTimeout(again);
+      if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
+      problems.update([...desired.problems, ...unseen(), ...failures.map(failed), ...steered.problems]);
       tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));
       options.observe?.reconciled(Number(options.clock() - begin) / 1e9);
     },
@@ -204,11 +220,11 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   });
   onClose(() => source.close());
 
-  /** Without the iterator, which steers nothing. */
+  /** Those that are attached to the pods' root; the iterators steer nothing, and each pod has an inbound one of its own. */
   const steering = (): ProgramStatus[] =>
     datapath
       .programs()
-      .flatMap(({ name, id, tag, section }) => (section.startsWith("iter") ? [] : [{ name, id, tag }]));
+      .flatMap(({ name, id, tag }) => ((programs as readonly string[]).includes(name) ? [{ name, id, tag }] : []));
   const begin = async (): Promise<void> => {
     reconciler.markDirty();
     // One pass is enough: where edits do not end, nothing is ever settled.

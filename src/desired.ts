@@ -8,18 +8,36 @@ import { type Pod, podName, type Snapshot } from "./model/pod.js";
 import { formatPolicyId, type Policy } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { PodStatus } from "./model/status.js";
+import { type ContainerCgroups, containerNamed } from "./node/containers.js";
 import type { PodPolicy } from "./policy/podPolicy.js";
+import { proxyContainerName } from "./policy/proxy.js";
 
 export interface NodeView {
   /** By pod uid. */
   readonly cgroups: ReadonlyMap<string, { readonly id: bigint; readonly path: string }>;
   /** By cgroup id; null of a pod that shows none, no entry for one that has not been looked at yet. */
   readonly namespaces: ReadonlyMap<bigint, NamespaceFacts | null>;
+  /** By cgroup id: each container's cgroup below it, by name; no entry for a pod that has not been looked at yet. */
+  readonly containers: ReadonlyMap<bigint, ContainerCgroups>;
 }
 
-interface NamespaceFacts {
+export interface NamespaceFacts {
   readonly cookie: bigint;
   readonly addresses: readonly Address[];
+  readonly uidBase: number;
+  readonly gidBase: number;
+}
+
+/** `uid`: by its container's cgroup or by its ids. `cgroup`: by the cgroup alone, once that is known. */
+export type ProxyIdentity = "uid" | "cgroup";
+
+/** What to look for among a pod's processes. */
+export interface PodProxy {
+  readonly inboundPort: number;
+  /** Name of its container's cgroup below the pod's, if it is known. */
+  readonly container: string | undefined;
+  /** In the initial user namespace; undefined where the ids alone do not make a proxy. */
+  readonly ids: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 export interface Desired {
@@ -27,6 +45,8 @@ export interface Desired {
   readonly problems: readonly Problem[];
   /** Cgroup id → pod, of the pods that are in `want` and known by name. */
   readonly names: ReadonlyMap<bigint, string>;
+  /** By cgroup id, of the pods that the source names. */
+  readonly proxies: ReadonlyMap<bigint, PodProxy>;
   /** Every pod of the source, and what became of it. */
   readonly pods: readonly PodStatus[];
 }
@@ -34,10 +54,21 @@ export interface Desired {
 /** A restart forgets nothing: until a pod has been looked at, it has what a predecessor found. */
 function namespaceOf(node: NodeView, have: Have, cgroupId: bigint): NamespaceFacts {
   const seen = node.namespaces.get(cgroupId);
-  const nothing = { cookie: 0n, addresses: [] };
+  const nothing = { cookie: 0n, addresses: [], uidBase: 0, gidBase: 0 };
   if (seen !== undefined) return seen ?? nothing;
   const held = have.pods.get(cgroupId);
-  return held === undefined ? nothing : { cookie: held.netnsCookie, addresses: held.localAddresses };
+  if (held === undefined) return nothing;
+  const { netnsCookie: cookie, localAddresses: addresses, uidBase, gidBase } = held;
+  return { cookie, addresses, uidBase, gidBase };
+}
+
+/** The proxy's container, as the pod's status and the node's cgroups say together. */
+function proxyContainerOf(pod: Pod, node: NodeView, have: Have, cgroupId: bigint): { name?: string; id: bigint } {
+  const containers = node.containers.get(cgroupId);
+  if (containers === undefined) return { id: have.pods.get(cgroupId)?.proxyCgroupId ?? 0n };
+  const id = pod.containerIds.get(proxyContainerName);
+  const name = id === undefined ? undefined : containerNamed(containers, id);
+  return name === undefined ? { id: 0n } : { name, id: containers.get(name) ?? 0n };
 }
 
 /** `status.podIPs` together with what the namespace shows; the namespace knows of other interfaces as well. */
@@ -101,10 +132,12 @@ export function desiredState(
   node: NodeView,
   have: Have,
   compile: (pod: Pod) => PodPolicy,
+  identity: ProxyIdentity = "uid",
 ): Desired {
   const pods = new Map<bigint, PodState>();
   const policies = new Map<bigint, Policy>();
   const names = new Map<bigint, string>();
+  const proxies = new Map<bigint, PodProxy>();
   const problems = [...snapshot.problems];
   const statuses: PodStatus[] = [];
 
@@ -128,11 +161,20 @@ export function desiredState(
     const policy = keeps ? kept : compiled.policy.id;
     if (policy === compiled.policy.id) policies.set(policy, compiled.policy);
     names.set(cgroup.id, podName(pod));
+    const proxy = proxyContainerOf(pod, node, have, cgroup.id);
+    const cgroupOnly = identity === "cgroup" && proxy.id !== 0n;
+    const { proxyUid, proxyGid, inboundPort } = compiled.policy;
+    const ids = { uid: proxyUid + namespace.uidBase, gid: proxyGid + namespace.gidBase };
+    proxies.set(cgroup.id, { inboundPort, container: proxy.name, ids: cgroupOnly ? undefined : ids });
     const state: PodState = {
       cgroupId: cgroup.id,
       policy,
       netnsCookie: namespace.cookie,
-      proxyCgroupId: 0n,
+      proxyCgroupId: proxy.id,
+      proxyCgroupOnly: cgroupOnly,
+      captureIpv6: false,
+      uidBase: namespace.uidBase,
+      gidBase: namespace.gidBase,
       ipv4: ownAddress(pod, all, 4),
       ipv6: ownAddress(pod, all, 6),
       localAddresses: all,
@@ -146,5 +188,5 @@ export function desiredState(
     for (const pod of have.pods.values())
       if (!pods.has(pod.cgroupId) && alive.has(pod.cgroupId)) pods.set(pod.cgroupId, pod);
   }
-  return { want: { pods, policies }, problems, names, pods: statuses };
+  return { want: { pods, policies }, problems, names, proxies, pods: statuses };
 }

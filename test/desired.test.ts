@@ -5,7 +5,7 @@ import type { Have, PodState } from "../src/maps/state.js";
 import { addressFromBytes, formatAddress } from "../src/model/address.js";
 import type { Pod } from "../src/model/pod.js";
 import type { PodPolicy } from "../src/policy/podPolicy.js";
-import { policy } from "./samples.js";
+import { podState, policy } from "./samples.js";
 
 const pod = (name: string, addresses: readonly string[] = []): Pod => ({
   uid: `uid-${name}`,
@@ -25,18 +25,13 @@ const cgroup = (id: bigint) => ({ id, path: `/pod${id}` });
 const node = (...uids: string[]): NodeView => ({
   cgroups: new Map(uids.map((uid, i) => [uid, cgroup(BigInt(100 + i))])),
   namespaces: new Map(),
+  containers: new Map(),
 });
 const nothing: Have = { pods: new Map(), policies: new Set() };
 const enrolled = (id: bigint, bad = false): PodPolicy => ({ enrolled: true, policy: policy(id), problems: [], bad });
 const snapshot = (pods: readonly Pod[], complete = true) => ({ pods, problems: [], complete });
 const record = (cgroupId: bigint, policyId: bigint): PodState & { slot: number } => ({
-  cgroupId,
-  policy: policyId,
-  netnsCookie: 9n,
-  proxyCgroupId: 0n,
-  ipv4: undefined,
-  ipv6: undefined,
-  localAddresses: [],
+  ...podState(cgroupId, policyId, { netnsCookie: 9n }),
   slot: 0,
 });
 
@@ -64,7 +59,7 @@ test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
 
 test("addresses: Kubernetes says the pod's own, the namespace adds the others", () => {
   const found = {
-    cookie: 7n,
+    ...{ cookie: 7n, uidBase: 0, gidBase: 0 },
     addresses: ["10.0.0.9", "10.0.0.5"].map((ip) => addressFromBytes(Uint8Array.from(ip.split("."), Number))),
   };
   const view: NodeView = { ...node("uid-a"), namespaces: new Map([[100n, found]]) };
@@ -79,7 +74,7 @@ test("addresses: Kubernetes says the pod's own, the namespace adds the others", 
 
 test("without status.podIPs the first address of the namespace that is not link-local is the pod's own", () => {
   const found = {
-    cookie: 7n,
+    ...{ cookie: 7n, uidBase: 0, gidBase: 0 },
     addresses: [
       [169, 254, 1, 1],
       [10, 0, 0, 7],
@@ -146,6 +141,33 @@ test("while the source is not complete, a pod that it does not name keeps everyt
   assert.equal([...partly.want.pods.keys()], [100n]);
   assert.is(partly.want.pods.get(100n)?.policy, 5n);
   assert.is(desiredState(snapshot([]), node("uid-a"), have, () => enrolled(1n)).want.pods.size, 0);
+});
+
+test("the proxy: its container's cgroup once status and node both know it; alone only where that is asked for", () => {
+  const one: Pod = { ...pod("a"), containerIds: new Map([["istio-proxy", "c1"]]) };
+  const look = (containers: NodeView["containers"], identity: "uid" | "cgroup", have = nothing) => {
+    const view: NodeView = {
+      ...node("uid-a"),
+      containers,
+      namespaces: new Map([[100n, { cookie: 1n, addresses: [], uidBase: 70000, gidBase: 80000 }]]),
+    };
+    const { want, proxies } = desiredState(snapshot([one]), view, have, () => enrolled(1n), identity);
+    const { proxyCgroupId, proxyCgroupOnly, uidBase, gidBase } = want.pods.get(100n) as PodState;
+    return [proxyCgroupId, proxyCgroupOnly, uidBase, gidBase, proxies.get(100n)];
+  };
+  const known = new Map([[100n, new Map([["cri-containerd-c1.scope", 5n]])]]);
+  const gone = new Map([[100n, new Map([["cri-containerd-c2.scope", 6n]])]]);
+  const ids = { uid: 71337, gid: 81337 };
+  const container = "cri-containerd-c1.scope";
+  assert.equal(look(known, "uid"), [5n, false, 70000, 80000, { inboundPort: 15006, container, ids }]);
+  assert.equal(look(known, "cgroup"), [5n, true, 70000, 80000, { inboundPort: 15006, container, ids: undefined }]);
+  // A proxy that restarts: its new container is not in the status yet.
+  assert.equal(look(gone, "cgroup"), [0n, false, 70000, 80000, { inboundPort: 15006, container: undefined, ids }]);
+  const held: Have = {
+    pods: new Map([[100n, { ...record(100n, 1n), proxyCgroupId: 9n }]]),
+    policies: new Set([1n]),
+  };
+  assert.is(look(new Map(), "uid", held)[0], 9n, "what a predecessor found");
 });
 
 test.run();

@@ -1,4 +1,6 @@
 /** Addresses and policies for tests, as a person writes them. */
+
+import type { PodState } from "../src/maps/state.js";
 import { type Address, maskAddress, type Prefix, parseAddress } from "../src/model/address.js";
 import type { Policy } from "../src/model/policy.js";
 
@@ -27,6 +29,24 @@ export function policy(id: bigint, changes: Partial<Policy> = {}): Policy {
     loopback: prefix("127.0.0.1/32"),
     ports: [],
     ranges: [],
+    ...changes,
+  };
+}
+
+/** A pod of which nothing is known but what `changes` say. */
+export function podState(cgroupId: bigint, policyId: bigint, changes: Partial<PodState> = {}): PodState {
+  return {
+    cgroupId,
+    policy: policyId,
+    netnsCookie: 0n,
+    proxyCgroupId: 0n,
+    proxyCgroupOnly: false,
+    captureIpv6: false,
+    uidBase: 0,
+    gidBase: 0,
+    ipv4: undefined,
+    ipv6: undefined,
+    localAddresses: [],
     ...changes,
   };
 }

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Agent, startAgent } from "../agent.js";
+import type { ProxyIdentity } from "../desired.js";
 import { NodeError, UsageError } from "../errors.js";
 import { artifact, sources } from "../kernel/artifact.js";
 import { compileObject } from "../kernel/compile.js";
@@ -33,6 +34,8 @@ says, and follows every change in it. Ends on SIGTERM or Ctrl-C; traffic stays s
   --control P        the control socket for status, flows and explain; one agent has it (default:
                      ${defaultControl})
   --metrics-detail D pod, workload or node: whose name the series of connections bear (default: pod)
+  --proxy-identity I uid: the proxy is who runs in its container's cgroup or under its uid or gid. cgroup: once
+                     that cgroup is known, nobody else is, so an application may run under the uid (default: uid)
   --compile          compile the programs on this machine, with clang, instead of using the built ones
   --compile-cache P  where compiled programs are kept, by content (default: /var/cache/shunt)
 `;
@@ -44,6 +47,7 @@ const options = {
   listen: { type: "string", default: defaultListen },
   control: { type: "string", default: defaultControl },
   "metrics-detail": { type: "string", default: "pod" },
+  "proxy-identity": { type: "string", default: "uid" },
   compile: { type: "boolean", default: false },
   "compile-cache": { type: "string", default: "/var/cache/shunt" },
 } as const;
@@ -67,6 +71,11 @@ function checkCgroup(path: string): void {
   throw new UsageError(`shunt run: --cgroup-root ${path} is not a directory of cgroup2`);
 }
 
+function parseIdentity(text: string): ProxyIdentity {
+  if (text === "uid" || text === "cgroup") return text;
+  throw new UsageError(`shunt run: --proxy-identity ${text}: uid or cgroup`);
+}
+
 /** Resolves when a signal has ended the agent. */
 export async function run(args: readonly string[]): Promise<void> {
   const values = parseOptions("run", args, options);
@@ -75,13 +84,14 @@ export async function run(args: readonly string[]): Promise<void> {
   checkDirectory("--manifests", values.manifests);
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
+  const proxyIdentity = parseIdentity(values["proxy-identity"]);
   if (process.getuid?.() !== 0) throw new NodeError("shunt run must load BPF programs: run it as root");
   if (!existsSync(values.bpffs)) checkDirectory("--bpffs", dirname(resolve(values.bpffs)));
   const addon = native();
   const { path: cgroupRoot, release } = podRoot(addon, values["cgroup-root"]);
   try {
     checkCgroup(cgroupRoot);
-    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail });
+    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail, proxyIdentity });
   } finally {
     release();
   }
@@ -93,6 +103,7 @@ interface Settings {
   readonly listen: ReturnType<typeof parseListen>;
   readonly control: string;
   readonly detail: ReturnType<typeof parseDetail>;
+  readonly proxyIdentity: ProxyIdentity;
   readonly compile: boolean;
   readonly "compile-cache": string;
 }
@@ -131,6 +142,7 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
     bpffs: values.bpffs,
     object,
     compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces }),
+    proxyIdentity: values.proxyIdentity,
     clock: process.hrtime.bigint,
     observe: metrics.observe,
     onCountsGone: metrics.onCountsGone,

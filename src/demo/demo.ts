@@ -185,7 +185,9 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     const pods = await startWorkloads(lab);
     const demo: DemoLab = { lab, client: await startClient(lab), manifests: join(lab.directory, "manifests"), bpffs };
     mkdirSync(demo.manifests);
-    for (const pod of pods) await writeManifest(demo.manifests, `${pod.name}.yaml`, manifest(pod, {}));
+    // The workloads run no proxy: what arrives at them is theirs.
+    const alone = { "traffic.sidecar.istio.io/includeInboundPorts": "" };
+    for (const pod of pods) await writeManifest(demo.manifests, `${pod.name}.yaml`, manifest(pod, alone));
     await writeManifest(demo.manifests, "client.yaml", manifest(demo.client, {}));
     print(`3 pods under ${lab.cgroupRoot}; manifests in ${demo.manifests}`);
 

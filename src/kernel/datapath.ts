@@ -2,7 +2,7 @@
  * The programs and maps in the kernel, and their pins. They outlive the agent: it may die, be restarted or
  * be upgraded, and traffic goes on as it was.
  *
- *   <bpffs>/shunt/maps-<layout>/<map>   <bpffs>/shunt/links/<program>
+ *   <bpffs>/shunt/maps-<layout>/<map>   <bpffs>/shunt/links/<program>   <bpffs>/shunt/inbound/… (inbound.ts)
  *
  * A build with another layout makes maps of its own, fills them, and only then swaps the programs behind the
  * links; the old maps go after that.
@@ -15,7 +15,17 @@ import type { KernelError, Native, NativeLink, NativeMap, NativeObject, ProgramI
  * In the order of attachment: nothing is steered before what tells the proxy where it was going is there.
  * Detached the other way round.
  */
-export const programs = ["shunt_getsockopt", "shunt_sockops", "shunt_getpeername4", "shunt_connect4"] as const;
+export const programs = [
+  "shunt_getsockopt",
+  "shunt_sockops",
+  "shunt_post_bind4",
+  "shunt_post_bind6",
+  "shunt_getpeername4",
+  "shunt_connect4",
+] as const;
+
+/** Steers what arrives in one pod's network namespace. */
+export const inboundProgram = "shunt_sk_lookup";
 
 /** Maps that are shared by an agent and its successor. */
 export const pinnedMaps = [
@@ -25,7 +35,9 @@ export const pinnedMaps = [
   "port_rules",
   "range_rules",
   "local_addrs",
+  "listeners",
   "origins",
+  "proxy_sockets",
   "handoff",
   "verdicts",
   "counters",
@@ -52,6 +64,11 @@ export interface Datapath {
   readonly maps: Readonly<Record<MapName, NativeMap>>;
   /** Bytes that the iterator writes about a cgroup: a struct cgroup_place. */
   cgroupPlace(path: string): Uint8Array;
+  /**
+   * Walks the files of a process for listeners that no program has seen.
+   * @param search a struct listener_search. @returns as many structs found_listener as there are.
+   */
+  scanListeners(search: Uint8Array, pid: number): Uint8Array;
   /** Attaches the programs, or puts them in the place of a predecessor's. Call it when the maps are filled. */
   attach(): { readonly adopted: boolean };
   programs(): readonly ProgramInfo[];
@@ -84,6 +101,8 @@ function loadObject(options: DatapathOptions, mapsDirectory: string): NativeObje
   const object = options.native.openObject(options.object, options.objectName);
   try {
     object.setVariable("host_netns_cookie", options.hostNetnsCookie);
+    // One a pod, each with its pod's key: inbound.ts.
+    object.setAutoload(inboundProgram, false);
     const fresh: MapName[] = [];
     for (const name of pinnedMaps) {
       const pinned = openPinned(options.native, join(mapsDirectory, name));
@@ -118,11 +137,16 @@ export function openDatapath(options: DatapathOptions): Datapath {
   const linksDirectory = join(directory, "links");
   const object = loadObject(options, mapsDirectory);
   const maps = Object.fromEntries(pinnedMaps.map((name) => [name, object.map(name)])) as Record<MapName, NativeMap>;
+  const searchMap = object.map("listener_search");
   const cgroupId = statSync(options.cgroupRoot, { bigint: true }).ino;
 
   return {
     maps,
     cgroupPlace: (path) => object.iterateCgroup("shunt_cgroup_place", path),
+    scanListeners(search, pid) {
+      searchMap.update(new Uint8Array(4), search);
+      return object.iterateTask("shunt_listener_scan", pid);
+    },
     attach() {
       let adopted = false;
       makeDirectory(linksDirectory);
@@ -136,7 +160,7 @@ export function openDatapath(options: DatapathOptions): Datapath {
     },
     programs: () => object.programs(),
     close() {
-      for (const map of Object.values(maps)) map.close();
+      for (const map of [...Object.values(maps), searchMap]) map.close();
       object.close();
     },
   };

@@ -80,6 +80,8 @@ export interface LinkInfo {
   readonly cgroupId: bigint;
   /** `enum bpf_attach_type`, for cgroup and netns links, else 0. */
   readonly attachType: number;
+  /** For netns links: the namespace, as in `net:[4026531840]`; 0 once it is gone. */
+  readonly netnsInode: number;
 }
 
 export interface NativeLink {
@@ -133,6 +135,11 @@ export interface NativeObject {
   attachNetns(program: string, netns: string): NativeLink;
   /** Runs an `iter/cgroup` program once on one cgroup (BPF_CGROUP_ITER_SELF_ONLY) and returns what it wrote. */
   iterateCgroup(program: string, cgroup: string): Uint8Array;
+  /**
+   * Runs an `iter/task_file` program over the files of one process and returns what it wrote.
+   * @param pid as our own namespace of processes numbers it. A process that is gone has no files.
+   */
+  iterateTask(program: string, pid: number): Uint8Array;
   close(): void;
 }
 

@@ -1,11 +1,13 @@
 /** Everything out of the kernel, in the reverse of the order of attachment, and the proof. */
 import { existsSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { pinDirectory, programs } from "./datapath.js";
+import { inboundProgram, pinDirectory, programs } from "./datapath.js";
+import { inboundDirectory, removeInbound } from "./inbound.js";
 import type { Native } from "./native.js";
 
 /** What {@link unload} took away. */
 export interface Unloaded {
+  /** Names; of the inbound program with the number of pods that it was attached for. */
   readonly links: readonly string[];
   readonly maps: readonly string[];
   /** Programs, maps and links that are still in the kernel, because another process holds them: `program 12`. */
@@ -22,6 +24,14 @@ export async function unload(native: Native, bpffs: string, deadline = 5000): Pr
   const maps: string[] = [];
   const ids: { kind: "program" | "map" | "link"; id: number }[] = [];
   if (!existsSync(directory)) return { links, maps, held: [] };
+
+  const inboundLinks = existsSync(inboundDirectory(bpffs)) ? readdirSync(inboundDirectory(bpffs)) : [];
+  for (const name of inboundLinks) {
+    const { link, program } = removeInbound(native, join(inboundDirectory(bpffs), name));
+    ids.push({ kind: "link", id: link }, { kind: "program", id: program });
+  }
+  if (existsSync(inboundDirectory(bpffs))) rmdirSync(inboundDirectory(bpffs));
+  if (inboundLinks.length > 0) links.push(`${inboundProgram} (${inboundLinks.length})`);
 
   const order = (name: string): number => programs.indexOf(name as (typeof programs)[number]);
   const linksDirectory = join(directory, "links");

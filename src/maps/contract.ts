@@ -5,6 +5,7 @@ import { type Address, maskAddress, type Prefix } from "../model/address.js";
 import type { Policy } from "../model/policy.js";
 import { directions, reasons, verdicts } from "../model/verdict.js";
 import { type Codec, checkEnum, enumNames, LayoutError, structCodec, u32, type ValueOf } from "./layout.js";
+import type { PodState } from "./state.js";
 
 const address = { family: "uint", words: "bytes" } as const;
 const podRecord = {
@@ -14,6 +15,9 @@ const podRecord = {
   proxy_cgroup_id: "u64",
   ipv4: address,
   ipv6: address,
+  flags: "uint",
+  uid_base: "uint",
+  gid_base: "uint",
 } as const;
 const policy = {
   id: "u64",
@@ -32,6 +36,8 @@ const localKey = { pod: "u64", address } as const;
 const verdictKey = { pod: "u64", direction: "uint", verdict: "uint", reason: "uint" } as const;
 const control = { first_level: "u64", pod_levels: "u64", flow_interval: "u64" } as const;
 const cgroupPlace = { id: "u64", level: "uint" } as const;
+const listenerSearch = { pod: "u64", netns_cookie: "u64", port: "uint" } as const;
+const foundListener = { netns_cookie: "u64", listening: "uint", error: "uint" } as const;
 const flow = {
   time: "u64",
   pod: "u64",
@@ -63,12 +69,15 @@ export interface Contract {
   readonly verdictKey: Codec<typeof verdictKey>;
   readonly control: Codec<typeof control>;
   readonly cgroupPlace: Codec<typeof cgroupPlace>;
+  readonly listenerSearch: Codec<typeof listenerSearch>;
+  readonly foundListener: Codec<typeof foundListener>;
   readonly flow: Codec<typeof flow>;
   /** Names of the `counters` map's elements, by index. */
   readonly counters: readonly string[];
   /** Bits of a range key before the address: family and policy. */
   readonly rangeKeyFixedBits: number;
   readonly policyFlags: Readonly<Record<PolicyFlag, number>>;
+  readonly podFlags: Readonly<Record<PodFlag, number>>;
 }
 
 const policyFlags = [
@@ -77,8 +86,12 @@ const policyFlags = [
   "has-outbound-ports",
   "has-ranges",
   "capture-other-inbound",
+  "has-inbound-ports",
 ] as const;
 type PolicyFlag = (typeof policyFlags)[number];
+
+const podFlags = ["ipv6", "proxy-cgroup-only"] as const;
+type PodFlag = (typeof podFlags)[number];
 
 /**
  * @param btf of the object file, from `native().readBtf`.
@@ -99,10 +112,13 @@ export function bindContract(btf: { structs: readonly BtfStruct[]; enums: readon
     verdictKey: structCodec(btf.structs, "verdict_key", verdictKey),
     control: structCodec(btf.structs, "control", control),
     cgroupPlace: structCodec(btf.structs, "cgroup_place", cgroupPlace),
+    listenerSearch: structCodec(btf.structs, "listener_search", listenerSearch),
+    foundListener: structCodec(btf.structs, "found_listener", foundListener),
     flow: structCodec(btf.structs, "flow", flow),
     counters: [...enumNames(btf.enums, "counter")].sort(([a], [b]) => a - b).map(([, name]) => name),
     rangeKeyFixedBits: enumValues(btf.enums, "range_key_bits", ["fixed"]).fixed,
     policyFlags: enumValues(btf.enums, "policy_flag", policyFlags),
+    podFlags: enumValues(btf.enums, "pod_flag", podFlags),
   };
 }
 
@@ -117,8 +133,8 @@ function enumValues<N extends string>(enums: readonly BtfEnum[], name: string, n
 /** Over the types that stand in pinned maps, nested ones included. */
 function layoutHash(btf: { structs: readonly BtfStruct[]; enums: readonly BtfEnum[] }): string {
   const structs = ["address", "origin", "handoff_key", "pod_record", "policy", "port_key", "range_key", "rule"];
-  structs.push("local_key", "verdict_key", "control", "flow");
-  const enums = ["verdict", "reason", "direction", "policy_flag", "counter"];
+  structs.push("local_key", "listener_key", "proxy_socket", "verdict_key", "control", "flow");
+  const enums = ["verdict", "reason", "direction", "policy_flag", "pod_flag", "counter"];
   const types = [
     ...btf.structs.filter((struct) => structs.includes(struct.name)),
     ...btf.enums.filter((entry) => enums.includes(entry.name)),
@@ -150,6 +166,7 @@ export function encodePolicy(contract: Contract, value: Policy): Uint8Array {
     "has-outbound-ports": value.ports.some((port) => port.direction === "outbound"),
     "has-ranges": value.ranges.length > 0,
     "capture-other-inbound": value.captureOtherInbound,
+    "has-inbound-ports": value.ports.some((port) => port.direction === "inbound"),
   };
   return contract.policy.encode({
     id: value.id,
@@ -161,6 +178,39 @@ export function encodePolicy(contract: Contract, value: Policy): Uint8Array {
     loopback: networkWord(value.loopback.address.bytes),
     loopback_mask: networkWord(mask.address.bytes),
   });
+}
+
+/** The `pod_records` map's value. @param policy the one that it names, which may not be the pod's own yet. */
+export function encodePodRecord(contract: Contract, pod: PodState, policy: bigint): Uint8Array {
+  const set: Record<PodFlag, boolean> = { ipv6: pod.captureIpv6, "proxy-cgroup-only": pod.proxyCgroupOnly };
+  return contract.podRecord.encode({
+    cgroup_id: pod.cgroupId,
+    policy,
+    netns_cookie: pod.netnsCookie,
+    proxy_cgroup_id: pod.proxyCgroupId,
+    ipv4: encodeAddress(pod.ipv4),
+    ipv6: encodeAddress(pod.ipv6),
+    flags: podFlags.reduce((bits, name) => bits | (set[name] ? contract.podFlags[name] : 0), 0),
+    uid_base: pod.uidBase,
+    gid_base: pod.gidBase,
+  });
+}
+
+/** What a record says of its pod; the addresses that are local to it stand in a map of their own. */
+export function decodePodRecord(contract: Contract, record: PodRecord, localAddresses: readonly Address[]): PodState {
+  return {
+    cgroupId: record.cgroup_id,
+    policy: record.policy,
+    netnsCookie: record.netns_cookie,
+    proxyCgroupId: record.proxy_cgroup_id,
+    ipv4: decodeAddress(record.ipv4),
+    ipv6: decodeAddress(record.ipv6),
+    captureIpv6: (record.flags & contract.podFlags.ipv6) !== 0,
+    proxyCgroupOnly: (record.flags & contract.podFlags["proxy-cgroup-only"]) !== 0,
+    uidBase: record.uid_base,
+    gidBase: record.gid_base,
+    localAddresses,
+  };
 }
 
 /** A key of the `range_rules` map. */

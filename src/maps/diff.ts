@@ -37,6 +37,10 @@ function sameRecord(a: PodState, b: PodState): boolean {
   return (
     a.netnsCookie === b.netnsCookie &&
     a.proxyCgroupId === b.proxyCgroupId &&
+    a.captureIpv6 === b.captureIpv6 &&
+    a.proxyCgroupOnly === b.proxyCgroupOnly &&
+    a.uidBase === b.uidBase &&
+    a.gidBase === b.gidBase &&
     sameAddress(a.ipv4, b.ipv4) &&
     sameAddress(a.ipv6, b.ipv6)
   );

@@ -1,7 +1,7 @@
 /** What the maps hold, and the rest of what a killed predecessor left half done. */
 import type { NativeMap } from "../kernel/native.js";
 import type { Address } from "../model/address.js";
-import { type Contract, decodeAddress } from "./contract.js";
+import { type Contract, decodeAddress, decodePodRecord } from "./contract.js";
 import { u32, u64 } from "./layout.js";
 import { type PolicyKeys, readPolicyKeys, removePolicyRules } from "./rules.js";
 import type { PodState } from "./state.js";
@@ -51,16 +51,8 @@ export function readMaps(maps: Maps, contract: Contract): Found {
       maps.pods.delete(key);
       continue;
     }
-    pods.set(cgroupId, {
-      cgroupId,
-      slot,
-      policy: record.policy,
-      netnsCookie: record.netns_cookie,
-      proxyCgroupId: record.proxy_cgroup_id,
-      ipv4: decodeAddress(record.ipv4),
-      ipv6: decodeAddress(record.ipv6),
-      localAddresses: (addresses.get(cgroupId) ?? []).map((entry) => entry.address),
-    });
+    const local = (addresses.get(cgroupId) ?? []).map((entry) => entry.address);
+    pods.set(cgroupId, { ...decodePodRecord(contract, record, local), slot });
   }
   for (const [pod, entries] of addresses) {
     if (!pods.has(pod)) for (const { key } of entries) maps.local_addrs.delete(key);

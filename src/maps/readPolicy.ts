@@ -6,7 +6,7 @@ import type { KernelError, Native, NativeMap } from "../kernel/native.js";
 import type { Address } from "../model/address.js";
 import type { Policy, PortRule, RangeRule } from "../model/policy.js";
 import { directions, reasons, verdicts } from "../model/verdict.js";
-import { type Contract, decodeAddress } from "./contract.js";
+import { type Contract, decodeAddress, decodePodRecord } from "./contract.js";
 import { u32, u64 } from "./layout.js";
 import type { PodState } from "./state.js";
 
@@ -61,16 +61,7 @@ export function readPods(maps: ReadableMaps, contract: Contract): Map<bigint, Po
       const bytes = maps.pod_records.lookup(u32.encode(u32.decode(slot)));
       const record = bytes === undefined ? undefined : contract.podRecord.decode(bytes);
       if (record?.cgroup_id !== cgroupId) return [cgroupId, undefined];
-      const state: PodState = {
-        cgroupId,
-        policy: record.policy,
-        netnsCookie: record.netns_cookie,
-        proxyCgroupId: record.proxy_cgroup_id,
-        ipv4: decodeAddress(record.ipv4),
-        ipv6: decodeAddress(record.ipv6),
-        localAddresses: addresses.get(cgroupId) ?? [],
-      };
-      return [cgroupId, state];
+      return [cgroupId, decodePodRecord(contract, record, addresses.get(cgroupId) ?? [])];
     }),
   );
 }

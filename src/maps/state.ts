@@ -14,6 +14,13 @@ export interface PodState {
   /** The address that redirected connections come from; undefined while it is not known. */
   readonly ipv4: Address | undefined;
   readonly ipv6: Address | undefined;
+  /** IPv6 is captured too. */
+  readonly captureIpv6: boolean;
+  /** Whoever runs elsewhere than in the proxy's cgroup is an application, whatever its uid. */
+  readonly proxyCgroupOnly: boolean;
+  /** Ids of the initial user namespace that the pod's own 0 stands for; 0 where it has no namespace of its own. */
+  readonly uidBase: number;
+  readonly gidBase: number;
   /** Every address of the pod's own interfaces, without loopback. */
   readonly localAddresses: readonly Address[];
 }

@@ -5,7 +5,7 @@
 import type { NativeMap } from "../kernel/native.js";
 import type { Address } from "../model/address.js";
 import type { Policy } from "../model/policy.js";
-import { type Contract, encodeAddress, encodePolicy } from "./contract.js";
+import { type Contract, encodeAddress, encodePodRecord, encodePolicy } from "./contract.js";
 import type { Op } from "./diff.js";
 import { u32, u64 } from "./layout.js";
 import { readMaps } from "./read.js";
@@ -235,14 +235,7 @@ export class Store {
   }
 
   #encodeRecord(pod: PodState, policy: bigint): Uint8Array {
-    return this.#options.contract.podRecord.encode({
-      cgroup_id: pod.cgroupId,
-      policy,
-      netns_cookie: pod.netnsCookie,
-      proxy_cgroup_id: pod.proxyCgroupId,
-      ipv4: encodeAddress(pod.ipv4),
-      ipv6: encodeAddress(pod.ipv6),
-    });
+    return encodePodRecord(this.#options.contract, pod, policy);
   }
 }
 

@@ -12,6 +12,29 @@ export interface PodNamespace {
   readonly addresses: readonly Address[];
   /** `net:[4026531840]`: changes when the sandbox is made anew. */
   readonly link: string;
+  /** Ids of our own user namespace that the pod's 0 stands for: 0 unless the pod has a user namespace. */
+  readonly uidBase: number;
+  readonly gidBase: number;
+}
+
+/** Ids that a container's user namespace has at least; one that an application makes for itself has fewer. */
+const podIds = 65536;
+
+/**
+ * The first line of /proc/PID/uid_map or gid_map (user_namespaces(7)), if it is that of a whole pod.
+ * @returns what 0 inside stands for outside; 0 for any other map.
+ */
+export function idBase(map: string): number {
+  const [inside, outside, length] = (map.split("\n")[0] ?? "").trim().split(/\s+/).map(Number);
+  return inside === 0 && outside !== undefined && (length ?? 0) >= podIds ? outside : 0;
+}
+
+function readBase(pid: number, kind: "uid" | "gid"): number {
+  try {
+    return idBase(readFileSync(`/proc/${pid}/${kind}_map`, "utf8"));
+  } catch {
+    return 0; // the process ended: its successor is looked at next
+  }
 }
 
 /** Processes in a cgroup and below. A cgroup that goes meanwhile has none. */
@@ -47,6 +70,12 @@ function netnsLink(pid: number | "self"): string | undefined {
   }
 }
 
+/** @returns a process of the cgroup that is in this namespace now. @param link as in {@link PodNamespace}. */
+export function processInNamespace(cgroup: string, link: string): number | undefined {
+  for (const pid of processesIn(cgroup)) if (netnsLink(pid) === link) return pid;
+  return undefined;
+}
+
 function podAddresses(facts: NetnsFacts): Address[] {
   const addresses = facts.addresses.map((entry) => addressFromBytes(entry.address));
   const own = addresses.filter((address) =>
@@ -66,7 +95,9 @@ export async function inspectPodNamespace(native: NamespaceReader, cgroup: strin
     if (link === undefined || link === host) continue;
     try {
       const facts = await native.inspectNetns(`/proc/${pid}/ns/net`);
-      if (netnsLink(pid) === link) return { cookie: facts.cookie, addresses: podAddresses(facts), link };
+      const [uidBase, gidBase] = [readBase(pid, "uid"), readBase(pid, "gid")];
+      if (netnsLink(pid) !== link) continue;
+      return { cookie: facts.cookie, addresses: podAddresses(facts), link, uidBase, gidBase };
     } catch (error) {
       // The process ended meanwhile: ask the next one. Anything else (no right to enter) is for the caller.
       if (netnsLink(pid) !== undefined) throw error;

@@ -2,11 +2,11 @@
  * Keeps the network namespaces of pods known. A pod's first process shows it; the kernel tells when a cgroup
  * becomes populated or empty, so nothing is polled but the moment in which a first process moves over.
  */
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { NativeInotify } from "../kernel/native.js";
 import { formatAddress } from "../model/address.js";
 import type { PodCgroup } from "./cgroups.js";
+import { type ContainerCgroups, containersIn } from "./containers.js";
 import { inspectPodNamespace, isPopulated, type NamespaceReader, type PodNamespace } from "./namespace.js";
 
 /** Bits of <sys/inotify.h>. */
@@ -23,6 +23,8 @@ export interface NamespaceTracker {
   follow(pods: readonly PodCgroup[]): void;
   /** By cgroup id; null of a pod that shows none, no entry for one that has not been looked at yet. */
   readonly known: ReadonlyMap<bigint, PodNamespace | null>;
+  /** By cgroup id: the cgroups of the containers of each pod that is followed. */
+  readonly containers: ReadonlyMap<bigint, ContainerCgroups>;
   /** By cgroup id: namespaces that cannot be entered. Asked again at the pod's next event. */
   readonly errors: ReadonlyMap<bigint, Error>;
   /** An inotify event. @returns false if the watch is not one of ours. */
@@ -48,17 +50,13 @@ interface Followed {
   again: boolean;
 }
 
-function directories(path: string): string[] {
-  try {
-    const entries = readdirSync(path, { withFileTypes: true });
-    return entries.flatMap((entry) => (entry.isDirectory() ? [join(path, entry.name)] : []));
-  } catch {
-    return []; // the pod went
-  }
+function sameContainers(a: ContainerCgroups, b: ContainerCgroups): boolean {
+  return a.size === b.size && [...a].every(([name, id]) => b.get(name) === id);
 }
 
 function sameNamespace(a: PodNamespace | null, b: PodNamespace | null): boolean {
-  const text = ({ link, addresses }: PodNamespace): string => [link, ...addresses.map(formatAddress)].join(" ");
+  const text = ({ link, addresses, uidBase, gidBase }: PodNamespace): string =>
+    [link, uidBase, gidBase, ...addresses.map(formatAddress)].join(" ");
   return a === null || b === null ? a === b : text(a) === text(b);
 }
 
@@ -68,6 +66,7 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
   const byWatch = new Map<number, bigint>();
   const known = new Map<bigint, PodNamespace | null>();
   const errors = new Map<bigint, Error>();
+  const containers = new Map<bigint, ContainerCgroups>();
 
   const learn = (id: bigint, found: PodNamespace | null): void => {
     const mended = errors.delete(id);
@@ -80,13 +79,18 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
    * without this a dead namespace's cookie would stay, and the new one's sockets would be taken for foreign.
    */
   const watchContainers = (entry: Followed): void => {
-    for (const child of directories(entry.pod.path)) {
+    const { path, id } = entry.pod;
+    const found = containersIn(path);
+    for (const name of found.keys()) {
       try {
-        watch(entry, join(child, "cgroup.events"), IN_MODIFY);
+        watch(entry, join(path, name, "cgroup.events"), IN_MODIFY);
       } catch {
         // The container went meanwhile: the pod's directory tells.
       }
     }
+    const before = containers.get(id);
+    containers.set(id, found);
+    if (before !== undefined && !sameContainers(before, found)) options.onChange();
   };
   const look = async (entry: Followed): Promise<void> => {
     if (entry.busy) {
@@ -124,6 +128,7 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
     followed.delete(entry.pod.id);
     known.delete(entry.pod.id);
     errors.delete(entry.pod.id);
+    containers.delete(entry.pod.id);
     for (const watch of entry.watches) {
       byWatch.delete(watch);
       inotify.remove(watch);
@@ -150,6 +155,7 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
 
   return {
     known,
+    containers,
     errors,
     follow(pods) {
       const wanted = new Set(pods.map((pod) => pod.id));

@@ -3,9 +3,11 @@ import { loadAll } from "js-yaml";
 import type { Container, Pod } from "../model/pod.js";
 import { type Parsed, parsePort } from "./values.js";
 
+export const proxyContainerName = "istio-proxy";
+
 /** The container `istio-proxy`: a normal one, or an init container that keeps running. */
 export function findProxy(pod: Pod): Container | undefined {
-  const isProxy = ({ name }: Container): boolean => name === "istio-proxy";
+  const isProxy = ({ name }: Container): boolean => name === proxyContainerName;
   return (
     pod.containers.find(isProxy) ?? pod.initContainers.find((container) => isProxy(container) && container.sidecar)
   );

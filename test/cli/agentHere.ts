@@ -75,6 +75,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
         bpffs,
         object: artifact("shunt.bpf.o"),
         compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces }),
+        proxyIdentity: "uid",
         clock: process.hrtime.bigint,
       });
       running = { agent, socket };

@@ -19,7 +19,7 @@ import { type Client, startClient } from "../kernel/client.js";
 import { builtContract } from "../maps/contract.js";
 import { fakeMaps } from "../maps/fake.js";
 import { anySettings } from "../policy/arbitrary.js";
-import { address } from "../samples.js";
+import { address, podState } from "../samples.js";
 import { type AgentHere, openAgentHere, traffic } from "./agentHere.js";
 
 let here: AgentHere;
@@ -241,15 +241,7 @@ test("what the store writes is what is read back", async () => {
       const pods = new Map(
         [...policies.keys()].map((policy, i) => {
           const localAddresses = i === 0 ? [] : [own];
-          const state = {
-            policy,
-            netnsCookie: 7n,
-            proxyCgroupId: 0n,
-            ipv4: undefined,
-            ipv6: undefined,
-            localAddresses,
-          };
-          return [BigInt(i + 1), { cgroupId: BigInt(i + 1), ...state }];
+          return [BigInt(i + 1), podState(BigInt(i + 1), policy, { netnsCookie: 7n, localAddresses })];
         }),
       );
       await store.apply(diff(store.have, { pods, policies }));

@@ -1,11 +1,12 @@
 /** A lab with the programs attached to it and the maps in the test's own hands: no agent in between. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { type Flow, readFlow } from "../../src/events/flows.js";
 import { artifact } from "../../src/kernel/artifact.js";
 import { type Datapath, openDatapath } from "../../src/kernel/datapath.js";
+import { type InboundTarget, openInbound } from "../../src/kernel/inbound.js";
 import { ensureBpffs, releaseBpffs } from "../../src/kernel/mounts.js";
 import { native } from "../../src/kernel/native.js";
 import { unload } from "../../src/kernel/unload.js";
@@ -16,7 +17,8 @@ import { u64 } from "../../src/maps/layout.js";
 import type { PodState } from "../../src/maps/state.js";
 import { Store } from "../../src/maps/store.js";
 import type { Policy } from "../../src/model/policy.js";
-import { address } from "../samples.js";
+import { processInNamespace } from "../../src/node/namespace.js";
+import { address, podState } from "../samples.js";
 
 export interface Bed {
   readonly lab: Lab;
@@ -28,6 +30,8 @@ export interface Bed {
   readonly flows: Flow[];
   /** Gives pods their policies; pods that are not named keep theirs. @throws Error if the kernel refused anything. */
   enrol(pods: readonly (readonly [LabPod, Policy, Partial<PodState>?])[]): Promise<void>;
+  /** Attaches the inbound program to these pods, and to no others. A process has to run in each. @throws as the kernel does. */
+  steerInbound(...pods: readonly LabPod[]): void;
   verdicts(pod: LabPod): VerdictCount[];
   counters(): ReadonlyMap<string, bigint>;
   /** 0 no flows, 1 all. */
@@ -70,6 +74,13 @@ export async function openBed(kind: string): Promise<Bed> {
     maps.controls.store(0, contract.control.offset("first_level"), BigInt(level + 1));
     maps.controls.store(0, contract.control.offset("pod_levels"), 0b11n);
     datapath.attach();
+    const inbound = openInbound({
+      ...{ native: addon, object, objectName, bpffs, maps, encode: u64.encode },
+      findProcess: ({ pod, netns }) => {
+        const found = lab.pods.find(({ cgroupId }) => cgroupId === pod);
+        return found && processInNamespace(found.cgroup, netns);
+      },
+    });
     const flows: Flow[] = [];
     ring = addon.openRing(maps.flows, (records) => {
       for (const record of records) flows.push(readFlow(decodeFlow(contract, record)));
@@ -88,12 +99,21 @@ export async function openBed(kind: string): Promise<Bed> {
         for (const [pod, content, changes] of wanted) {
           const { cookie } = await addon.inspectNetns(pod.netns);
           const own = address(pod.address);
-          const state = { cgroupId: pod.cgroupId, policy: content.id, netnsCookie: cookie, proxyCgroupId: 0n };
-          pods.set(pod.cgroupId, { ...state, ipv4: own, ipv6: undefined, localAddresses: [own], ...changes });
+          const known = { netnsCookie: cookie, ipv4: own, localAddresses: [own], ...changes };
+          pods.set(pod.cgroupId, podState(pod.cgroupId, content.id, known));
           policies.set(content.id, content);
         }
         const { failures } = await store.apply(diff(store.have, { pods, policies }));
         if (failures[0] !== undefined) throw failures[0].error;
+      },
+      steerInbound(...pods) {
+        const targets = pods.map((pod): InboundTarget => {
+          const netns = `net:[${statSync(pod.netns).ino}]`;
+          return { pod: pod.cgroupId, netnsCookie: store.have.pods.get(pod.cgroupId)?.netnsCookie ?? 0n, netns };
+        });
+        const { failures, more } = inbound.sync(targets, new Set());
+        for (const [, error] of failures) throw error;
+        if (more) throw new Error("not all were attached");
       },
       verdicts: (pod) => readVerdicts(maps.verdicts, contract).filter((count) => count.pod === pod.cgroupId),
       counters: () => readCounters(maps.counters, contract),

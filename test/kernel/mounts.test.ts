@@ -72,6 +72,7 @@ test("a start that fails before anything is pinned leaves no mount behind, and s
       bpffs,
       object,
       compile: () => assert.unreachable() as never,
+      proxyIdentity: "uid",
       clock: process.hrtime.bigint,
     });
     const why = await starting.then(

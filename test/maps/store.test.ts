@@ -8,6 +8,7 @@ import { policyKeys } from "../../src/maps/rules.js";
 import { addressKey, type Have, type PodState, type Want } from "../../src/maps/state.js";
 import { type Maps, Store } from "../../src/maps/store.js";
 import type { Policy } from "../../src/model/policy.js";
+import { podState } from "../samples.js";
 import { policyArbitrary, wantsArbitrary } from "./arbitrary.js";
 import { builtContract } from "./contract.js";
 import { fakeMaps } from "./fake.js";
@@ -125,15 +126,7 @@ test("operations come in the order in which programs may run meanwhile", () => {
 });
 
 const small = fc.sample(policyArbitrary(1n), 1)[0] as Policy;
-const onePod = (policy: bigint): PodState => ({
-  cgroupId: 7n,
-  policy,
-  netnsCookie: 0n,
-  proxyCgroupId: 0n,
-  ipv4: undefined,
-  ipv6: undefined,
-  localAddresses: [],
-});
+const onePod = (policy: bigint): PodState => podState(7n, policy);
 const withPorts = (id: bigint, count: number) => ({
   ...small,
   id,

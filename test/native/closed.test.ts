@@ -39,6 +39,7 @@ test("NativeObject", () => {
       attachCgroup: () => handle.attachCgroup("allow", cgroupMount()),
       attachNetns: () => handle.attachNetns("lookup", "/proc/self/ns/net"),
       iterateCgroup: () => handle.iterateCgroup("level", cgroupMount()),
+      iterateTask: () => handle.iterateTask("level", process.pid),
     });
     assert.ok(handle.maps.length > 0, "what it declared stays");
   }

@@ -24,6 +24,7 @@ test("info(), update(), pin(), openPinnedLink(), detach()", async () => {
       type: linkType.cgroup,
       cgroupId: statSync(cgroup, { bigint: true }).ino,
       attachType: attachType.connect4,
+      netnsInode: 0,
     },
   );
   assert.ok(await connects(cgroup));

@@ -10,9 +10,8 @@ import { bindContract } from "../../src/maps/contract.js";
 import { readCounters, readVerdicts } from "../../src/maps/counts.js";
 import { diff } from "../../src/maps/diff.js";
 import { u64 } from "../../src/maps/layout.js";
-import type { PodState } from "../../src/maps/state.js";
 import { Store } from "../../src/maps/store.js";
-import { address, policy, prefix } from "../samples.js";
+import { address, podState, policy, prefix } from "../samples.js";
 
 /** What was seen; the test compares it with what has to be. */
 export interface Used {
@@ -80,15 +79,7 @@ export async function useDatapath(): Promise<Used> {
   if (place.id !== cgroupId || place.level !== 3)
     throw new Error(`cgroup ${cgroupId} is ${place.id} at level ${place.level}`);
   const { cookie } = await addon.inspectNetns("/proc/self/ns/net");
-  const state: PodState = {
-    cgroupId,
-    policy: 1n,
-    netnsCookie: cookie,
-    proxyCgroupId: 0n,
-    ipv4: own,
-    ipv6: undefined,
-    localAddresses: [own],
-  };
+  const state = podState(cgroupId, 1n, { netnsCookie: cookie, ipv4: own, localAddresses: [own] });
   const { failures } = await store.apply(
     diff(store.have, { pods: new Map([[cgroupId, state]]), policies: new Map([[1n, rules]]) }),
   );
