@@ -182,7 +182,7 @@ export function openInbound(options: InboundOptions): Inbound {
   };
 
   /** What is known to be attached, so that a pass in which nothing changed costs no system call. */
-  let settled = "";
+  let settled: string | undefined;
   return {
     pods,
     sync(targets, unsure) {
@@ -190,7 +190,7 @@ export function openInbound(options: InboundOptions): Inbound {
       const wanted = new Map(targets.map((target) => [target.pod, target]));
       const key = [...targets.map(({ pod, netns }) => `${pod} ${netns}`), "", ...unsure].join();
       if (key === settled) return { failures, more: false };
-      settled = "";
+      settled = undefined;
       for (const pin of [...pins.values()]) {
         if (unsure.has(pin.pod)) pods.add(pin.pod);
         else if (wanted.get(pin.pod)?.netnsCookie !== pin.netnsCookie) remove(pin);

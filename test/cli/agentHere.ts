@@ -6,6 +6,7 @@ import { type Agent, startAgent } from "../../src/agent.js";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { podManifest, writeManifest } from "../../src/demo/manifests.js";
+import type { ProxyIdentity } from "../../src/desired.js";
 import { artifact } from "../../src/kernel/artifact.js";
 import { releaseBpffs } from "../../src/kernel/mounts.js";
 import { native } from "../../src/kernel/native.js";
@@ -24,7 +25,7 @@ export interface AgentHere {
   readonly flags: readonly string[];
   readonly control: string;
   readonly agent: Agent | undefined;
-  start(): Promise<void>;
+  start(proxyIdentity?: ProxyIdentity): Promise<void>;
   /** Ends the agent; what is pinned stays. */
   stop(): Promise<void>;
   /** Writes the pod's manifest, and waits until the agent that runs has seen it. */
@@ -65,7 +66,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
     get agent() {
       return running?.agent;
     },
-    async start() {
+    async start(proxyIdentity = "uid") {
       const socket = await openControl(control, native().lock);
       const agent = await startAgent({
         native: native(),
@@ -75,7 +76,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
         bpffs,
         object: artifact("shunt.bpf.o"),
         compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces }),
-        proxyIdentity: "uid",
+        proxyIdentity,
         clock: process.hrtime.bigint,
       });
       running = { agent, socket };
@@ -86,9 +87,13 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
     },
     stop,
     async edit(pod, annotations = {}) {
-      const { namespace, name, uid, address } = pod;
+      const { namespace, name, uid, address, address6, containers } = pod;
       const before = running?.agent.status().source.lastEvent;
-      await writeManifest(manifests, `${name}.yaml`, podManifest({ namespace, name, uid, address, annotations }));
+      await writeManifest(
+        manifests,
+        `${name}.yaml`,
+        podManifest({ namespace, name, uid, address, address6, containers, annotations }),
+      );
       if (running === undefined) return;
       const { agent } = running;
       await until("the edit was seen", () => agent.status().source.lastEvent !== before);
