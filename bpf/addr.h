@@ -9,6 +9,8 @@
 
 #define AF_INET 2 /* <sys/socket.h> pulls in the C library's headers for the host */
 
+#define AF_INET6 10
+
 #define IPV4_LOOPBACK bpf_htonl(0x7f000001)    /* 127.0.0.1 */
 #define IPV4_PASSTHROUGH bpf_htonl(0x7f000006) /* 127.0.0.6: what Envoy binds to reach its own app */
 

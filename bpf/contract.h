@@ -94,6 +94,11 @@ enum policy_flag {
 	POLICY_FLAG_HAS_RANGES = 8,
 	POLICY_FLAG_CAPTURE_OTHER_INBOUND = 16,
 	POLICY_FLAG_HAS_INBOUND_PORTS = 32,
+	POLICY_FLAG_HAS_ROUTES = 64,	    /* some interfaces are excluded */
+	POLICY_FLAG_GROUPS_INCLUDED = 128,  /* only callers of these groups are captured */
+	POLICY_FLAG_GROUPS_EXCLUDED = 256,  /* callers of these groups are not */
+	POLICY_FLAG_DNS = 512,		    /* port 53 goes to the proxy's DNS port: */
+	POLICY_FLAG_DNS_ALL_SERVERS = 1024, /* to any server, not only those of resolv.conf */
 };
 
 /* Immutable: an edit makes another one, under another id. */
@@ -104,7 +109,7 @@ struct policy {
 	__u32 proxy_gid;
 	__u16 outbound_port; /* host order, as all ports here */
 	__u16 inbound_port;
-	__be32 loopback; /* never steered at the end of the list: 127.0.0.1/32 */
+	__be32 loopback; /* IPv4, never steered at the end of the list: 127.0.0.1/32 */
 	__be32 loopback_mask;
 };
 SHUNT_ASSERT_SIZE(struct policy, 32);
@@ -119,7 +124,7 @@ SHUNT_ASSERT_SIZE(struct port_key, 16);
 
 struct range_key {
 	__u32 prefix_length; /* RANGE_KEY_BITS_FIXED + bits of the prefix */
-	__u32 family;
+	__u32 family;	     /* with RANGE_KEY_BITS_ROUTE for a route of the pod's */
 	__u64 policy;
 	__be32 words[4];
 };
@@ -129,7 +134,16 @@ enum range_key_bits {
 	RANGE_KEY_BITS_FIXED = 96, /* family and policy always match whole */
 	RANGE_KEY_BITS_IPV4 = 96 + 32,
 	RANGE_KEY_BITS_IPV6 = 96 + 128,
+	RANGE_KEY_BITS_ROUTE = 16, /* a bit of the family: the rule is a route */
 };
+
+/* Presence is all that it says. */
+struct group_key {
+	__u64 policy;
+	__u32 gid; /* as the pod sees it */
+	__u32 pad;
+};
+SHUNT_ASSERT_SIZE(struct group_key, 16);
 
 struct rule {
 	__u8 verdict;
@@ -144,6 +158,20 @@ struct local_key {
 	__u32 pad;
 };
 SHUNT_ASSERT_SIZE(struct local_key, 32);
+
+/* What an address is to a pod: the value of local_addrs. */
+enum local_flag {
+	LOCAL_FLAG_OWN = 1,	   /* of one of its interfaces */
+	LOCAL_FLAG_DNS_SERVER = 2, /* of its resolv.conf */
+};
+
+/* An interface through which nothing is captured. */
+struct interface_key {
+	__u64 pod; /* cgroup id */
+	__u32 index;
+	__u32 pad;
+};
+SHUNT_ASSERT_SIZE(struct interface_key, 16);
 
 /* accept() runs the getpeername hooks too, so an origin says which end of the connection it is on. */
 enum origin_role {
@@ -182,6 +210,28 @@ struct proxy_socket {
 };
 SHUNT_ASSERT_SIZE(struct proxy_socket, 16);
 
+/*
+ * The servers that an unconnected socket has asked, so that each answer comes from the one that was: the source of
+ * a query says which (DNS_SOURCE + index + 1), and the proxy's answer comes from where it goes to.
+ */
+enum {
+	DNS_SERVERS = 16,
+};
+
+struct dns_server {
+	struct address address;
+	__u16 port;
+	__u16 pad;
+};
+SHUNT_ASSERT_SIZE(struct dns_server, 24);
+
+struct dns_socket {
+	__u32 known;
+	__u32 last;
+	struct dns_server servers[DNS_SERVERS];
+};
+SHUNT_ASSERT_SIZE(struct dns_socket, 8 + 24 * DNS_SERVERS);
+
 /* As the connecting side sees it. Pods may use one another's addresses: the namespace is part of the key. */
 struct handoff_key {
 	__u64 netns_cookie;
@@ -212,6 +262,7 @@ enum counter {
 	COUNTER_VERDICT_UNCOUNTED,   /* the verdicts map is full */
 	COUNTER_HANDOFF_UNPUBLISHED, /* the handoff map refused an entry */
 	COUNTER_ORIGIN_UNSTORED,     /* no memory for the accepted socket's origin */
+	COUNTER_DNS_SERVER_UNLISTED, /* more servers on one socket than are kept: answers come from the last one */
 	COUNTER_LISTENER_UNLISTED, /* a proxy's listener that cannot be steered to: MPTCP, or all slots taken */
 	COUNTERS,
 };

@@ -13,6 +13,9 @@
 #include "addr.h"
 #include "maps.h"
 
+#define DNS_PORT 53
+#define PROXY_DNS_PORT 15053
+
 struct request {
 	__u64 pod;
 	struct address source; /* FAMILY_NONE: not bound */
@@ -24,6 +27,7 @@ struct request {
 	bool proxy_cgroup;
 	bool cgroup_only; /* uid and gid do not make a proxy */
 	bool ipv6;	  /* of the pod: captured too */
+	__u32 interface;  /* inbound: index of the one that it arrived at */
 };
 
 struct decision {
@@ -49,11 +53,12 @@ static __always_inline const struct rule *port_rule(const struct policy *policy,
 	return bpf_map_lookup_elem(&port_rules, &key);
 }
 
-static __always_inline const struct rule *range_rule(const struct policy *policy, const struct address *a)
+static __always_inline const struct rule *lookup_range(const struct policy *policy, const struct address *a,
+						       __u32 space)
 {
 	struct range_key key = {
 		.prefix_length = a->family == FAMILY_IPV4 ? RANGE_KEY_BITS_IPV4 : RANGE_KEY_BITS_IPV6,
-		.family = a->family,
+		.family = a->family | space,
 		.policy = policy->id,
 		.words = {a->words[0], a->words[1], a->words[2], a->words[3]},
 	};
@@ -61,12 +66,41 @@ static __always_inline const struct rule *range_rule(const struct policy *policy
 	return bpf_map_lookup_elem(&range_rules, &key);
 }
 
+static __always_inline const struct rule *range_rule(const struct policy *policy, const struct address *a)
+{
+	return lookup_range(policy, a, 0);
+}
+
+/* A connect hook cannot look a route up, so the agent has written the pod's own as ranges. */
+static __always_inline bool leaves_by_excluded_interface(const struct policy *policy, const struct address *a)
+{
+	const struct rule *route = lookup_range(policy, a, RANGE_KEY_BITS_ROUTE);
+
+	return route && route->verdict == VERDICT_BYPASS;
+}
+
+static __always_inline bool is_listed(__u64 pod, const struct address *a, __u8 flag)
+{
+	struct local_key key = {.pod = pod, .address = *a};
+	const __u8 *flags = bpf_map_lookup_elem(&local_addrs, &key);
+
+	return flags && *flags & flag;
+}
+
 /* One of the pod's own addresses; what is loopback in any case is not asked here. */
 static __always_inline bool is_pod_address(__u64 pod, const struct address *a)
 {
-	struct local_key key = {.pod = pod, .address = *a};
+	return is_listed(pod, a, LOCAL_FLAG_OWN);
+}
 
-	return bpf_map_lookup_elem(&local_addrs, &key);
+/* Istio: ISTIO_OUTBOUND_OWNER_GROUPS and ..._EXCLUDE. */
+static __always_inline bool is_owner_passed(const struct policy *policy, __u32 gid)
+{
+	struct group_key key = {.policy = policy->id, .gid = gid};
+
+	if (policy->flags & POLICY_FLAG_GROUPS_INCLUDED)
+		return !bpf_map_lookup_elem(&owner_groups, &key);
+	return policy->flags & POLICY_FLAG_GROUPS_EXCLUDED && bpf_map_lookup_elem(&owner_groups, &key);
 }
 
 static __always_inline bool in_loopback_range(const struct policy *policy, const struct address *a)
@@ -88,9 +122,12 @@ static __always_inline bool is_proxy_gid(const struct policy *policy, const stru
 
 /* The proxy's own connections: to the pod itself they are inbound, anything else is none of ours. */
 static __always_inline struct decision decide_proxy(const struct policy *policy, const struct request *r,
-						    bool local)
+						    bool local, bool by_uid)
 {
 	if (!local || r->protocol != IPPROTO_TCP || in_loopback_range(policy, &r->destination))
+		return bypass(REASON_PROXY);
+	/* Its resolver may live in the pod itself. */
+	if (by_uid && policy->flags & POLICY_FLAG_DNS && r->port == DNS_PORT)
 		return bypass(REASON_PROXY);
 	if (r->port == 15008)
 		return bypass(REASON_TUNNEL_PORT);
@@ -101,10 +138,12 @@ static __always_inline struct decision decide_proxy(const struct policy *policy,
 static __always_inline struct decision decide_outbound(const struct policy *policy, const struct request *r)
 {
 	const struct rule *port = NULL, *range = NULL;
-	bool loopback, local;
+	bool loopback, local, dns;
 
 	if (r->destination.family == FAMILY_IPV6 && !r->ipv6)
 		return bypass(REASON_FAMILY_OFF);
+	if (policy->flags & POLICY_FLAG_HAS_ROUTES && leaves_by_excluded_interface(policy, &r->destination))
+		return bypass(REASON_EXCLUDED_INTERFACE);
 	if (policy->flags & POLICY_FLAG_HAS_OUTBOUND_PORTS)
 		port = port_rule(policy, DIRECTION_OUTBOUND, r->port);
 	if (port && port->verdict == VERDICT_BYPASS)
@@ -116,13 +155,21 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 		return bypass(REASON_PASSTHROUGH_SOURCE);
 
 	if (is_proxy_uid(policy, r))
-		return decide_proxy(policy, r, local);
+		return decide_proxy(policy, r, local, true);
 	/* Before the gid: uid != 1337 with gid 1337 to the pod's own address passes. */
-	if (local && !(policy->flags & POLICY_FLAG_KEEP_LOCAL))
+	dns = policy->flags & POLICY_FLAG_DNS;
+	if (local && !(policy->flags & POLICY_FLAG_KEEP_LOCAL) &&
+	    (!dns || (r->protocol == IPPROTO_TCP && r->port != DNS_PORT)))
 		return bypass(loopback ? REASON_LOOPBACK : REASON_LOCAL_ADDRESS);
 	if (is_proxy_gid(policy, r))
-		return decide_proxy(policy, r, local);
+		return decide_proxy(policy, r, local, false);
 
+	if (is_owner_passed(policy, r->gid))
+		return bypass(REASON_OWNER_GROUP);
+	if (dns && r->port == DNS_PORT &&
+	    (policy->flags & POLICY_FLAG_DNS_ALL_SERVERS ||
+	     is_listed(r->pod, &r->destination, LOCAL_FLAG_DNS_SERVER)))
+		return redirect(REASON_DNS, PROXY_DNS_PORT);
 	if (r->protocol != IPPROTO_TCP)
 		return bypass(REASON_NOT_TCP);
 	if (in_loopback_range(policy, &r->destination))
@@ -142,6 +189,13 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 	return bypass(REASON_NOT_INCLUDED);
 }
 
+static __always_inline bool is_excluded_interface(__u64 pod, __u32 index)
+{
+	struct interface_key key = {.pod = pod, .index = index};
+
+	return bpf_map_lookup_elem(&excluded_interfaces, &key);
+}
+
 /* TCP from outside the pod. Istio: chains ISTIO_INBOUND and ISTIO_IN_REDIRECT. */
 static __always_inline struct decision decide_inbound(const struct policy *policy, const struct request *r)
 {
@@ -149,6 +203,8 @@ static __always_inline struct decision decide_inbound(const struct policy *polic
 
 	if (r->destination.family == FAMILY_IPV6 && !r->ipv6)
 		return bypass(REASON_FAMILY_OFF);
+	if (policy->flags & POLICY_FLAG_HAS_ROUTES && is_excluded_interface(r->pod, r->interface))
+		return bypass(REASON_EXCLUDED_INTERFACE);
 	if (policy->flags & POLICY_FLAG_HAS_INBOUND_PORTS)
 		port = port_rule(policy, DIRECTION_INBOUND, r->port);
 	if (port && port->verdict == VERDICT_BYPASS)

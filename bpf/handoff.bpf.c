@@ -4,18 +4,14 @@
  * are in one network namespace and know the same 4-tuple, from opposite ends.
  */
 #include <linux/bpf.h>
-#include "addr.h"
 #include "listener.h"
+#include "socket.h"
 
-/* An address as the connection has it: a v4-mapped one is IPv4, whatever the socket's family. */
+/* As the connection has it. */
 static __always_inline struct address address_of(__u32 family, __be32 ip4, __be32 ip6_0, __be32 ip6_1,
 						 __be32 ip6_2, __be32 ip6_3)
 {
-	if (family == AF_INET)
-		return address_ipv4(ip4);
-	if (!(ip6_0 | ip6_1) && ip6_2 == bpf_htonl(0xffff))
-		return address_ipv4(ip6_3);
-	return (struct address){.family = FAMILY_IPV6, .words = {ip6_0, ip6_1, ip6_2, ip6_3}};
+	return family == AF_INET ? address_ipv4(ip4) : address_ipv6(ip6_0, ip6_1, ip6_2, ip6_3);
 }
 
 static __always_inline struct address local_address(struct bpf_sock_ops *ops)

@@ -12,7 +12,6 @@
 #include "record.h"
 
 #define LOOPBACK_IFINDEX 1 /* in every network namespace: net/core/dev.c, loopback_net_init() */
-#define AF_INET6 10
 
 /* Set by the agent before load. */
 const volatile __u64 inbound_pod = 0; /* cgroup id */
@@ -89,6 +88,7 @@ int shunt_sk_lookup(struct bpf_sk_lookup *ctx)
 	r.destination = lookup_address(ctx->family, ctx->local_ip4, ip6);
 	r.port = ctx->local_port;
 	r.ipv6 = record->flags & POD_FLAG_IPV6;
+	r.interface = ctx->ingress_ifindex;
 	if (from_pod_itself(ctx, &r))
 		return SK_PASS;
 

@@ -50,7 +50,7 @@ struct {
 	__type(value, struct rule);
 } range_rules SEC(".maps") __weak;
 
-/* Presence is all that it says. */
+/* enum local_flag */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -58,6 +58,22 @@ struct {
 	__type(key, struct local_key);
 	__type(value, __u8);
 } local_addrs SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct group_key);
+	__type(value, __u8);
+} owner_groups SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct interface_key);
+	__type(value, __u8);
+} excluded_interfaces SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -80,6 +96,13 @@ struct {
 	__type(key, int);
 	__type(value, struct proxy_socket);
 } proxy_sockets SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct dns_socket);
+} dns_sockets SEC(".maps") __weak;
 
 /* From the client's connect() to the proxy's accept(): microseconds. LRU, so that what is never taken goes. */
 struct {

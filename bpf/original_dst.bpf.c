@@ -6,11 +6,13 @@
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/errno.h>
-#include "addr.h"
 #include "pod.h"
+#include "socket.h"
 
 #define SOL_IP 0
+#define SOL_IPV6 41
 #define SO_ORIGINAL_DST 80
 
 /* For the proxy's listener a missing origin is a loss; any other socket may ask in vain. */
@@ -26,46 +28,73 @@ static __always_inline void count_if_lost(struct bpf_sock *sk)
 		count(COUNTER_HANDOFF_LOST);
 }
 
-/* optlen stays as the caller gave it. */
-static __always_inline int answer_ipv4(struct bpf_sockopt *ctx, __be32 address, __u16 port)
+static __always_inline int fail(int error)
 {
-	struct sockaddr_in *answer = ctx->optval;
+	bpf_set_retval(error);
+	return 1;
+}
+
+/* optlen stays as the caller gave it. */
+static __always_inline int answer(struct bpf_sockopt *ctx, const struct address *address, __u16 port)
+{
 	void *end = ctx->optval_end;
 
-	if ((void *)(answer + 1) > end || ctx->optlen < (int)sizeof(*answer)) {
-		bpf_set_retval(-EINVAL);
-		return 1;
+	if (address->family == FAMILY_IPV4) {
+		struct sockaddr_in *four = ctx->optval;
+
+		if ((void *)(four + 1) > end || ctx->optlen < (int)sizeof(*four))
+			return fail(-EINVAL);
+		__builtin_memset(four, 0, sizeof(*four));
+		four->sin_family = AF_INET;
+		four->sin_port = bpf_htons(port);
+		four->sin_addr.s_addr = address->words[0];
+	} else {
+		struct sockaddr_in6 *six = ctx->optval;
+
+		if ((void *)(six + 1) > end || ctx->optlen < (int)sizeof(*six))
+			return fail(-EINVAL);
+		__builtin_memset(six, 0, sizeof(*six));
+		six->sin6_family = AF_INET6;
+		six->sin6_port = bpf_htons(port);
+		six->sin6_addr.in6_u.u6_addr32[0] = address->words[0];
+		six->sin6_addr.in6_u.u6_addr32[1] = address->words[1];
+		six->sin6_addr.in6_u.u6_addr32[2] = address->words[2];
+		six->sin6_addr.in6_u.u6_addr32[3] = address->words[3];
 	}
-	__builtin_memset(answer, 0, sizeof(*answer));
-	answer->sin_family = AF_INET;
-	answer->sin_port = bpf_htons(port);
-	answer->sin_addr.s_addr = address;
-	bpf_set_retval(0);
-	return 1;
+	return fail(0);
+}
+
+/* Level 0 asks for IPv4, of an AF_INET6 socket for v4-mapped; level 41 for IPv6. */
+static __always_inline bool is_asked(__s32 level, const struct address *address)
+{
+	return address->family == (level == SOL_IP ? FAMILY_IPV4 : FAMILY_IPV6);
 }
 
 SEC("cgroup/getsockopt")
 int shunt_getsockopt(struct bpf_sockopt *ctx)
 {
+	struct address local;
 	struct origin *origin;
 	struct bpf_sock *sk;
+	__s32 level = ctx->level;
 
-	if (ctx->level != SOL_IP || ctx->optname != SO_ORIGINAL_DST)
+	if ((level != SOL_IP && level != SOL_IPV6) || ctx->optname != SO_ORIGINAL_DST)
 		return 1;
 	sk = ctx->sk;
 	if (!sk)
 		return 1;
 	origin = bpf_sk_storage_get(&origins, sk, 0, 0);
-	if (origin && origin->role == ORIGIN_ACCEPTED && origin->address.family == FAMILY_IPV4)
-		return answer_ipv4(ctx, origin->address.words[0], origin->port);
+	if (origin && origin->role == ORIGIN_ACCEPTED && is_asked(level, &origin->address))
+		return answer(ctx, &origin->address, origin->port);
 	/*
 	 * Steered in by the socket lookup: it has the address that was asked for. With NAT rules in the pod the
 	 * kernel may know of an earlier one, and says so.
 	 */
 	if (sk->state != BPF_TCP_LISTEN && bpf_sk_storage_get(&proxy_sockets, sk, 0, 0)) {
-		if (bpf_get_retval() == 0)
+		local = bound_source(sk, sk->family == AF_INET6);
+		if (bpf_get_retval() == 0 || !is_asked(level, &local))
 			return 1;
-		return answer_ipv4(ctx, sk->src_ip4, sk->src_port);
+		return answer(ctx, &local, sk->src_port);
 	}
 	count_if_lost(sk);
 	return 1;

@@ -19,6 +19,23 @@ static __always_inline void identify(const struct caller *caller, struct request
 	r->ipv6 = record->flags & POD_FLAG_IPV6;
 }
 
+/* The verdict on what a task of a pod does outbound. */
+static __always_inline struct decision judge(const struct caller *caller, __u64 netns_cookie,
+					     struct request *r)
+{
+	const struct policy *policy;
+
+	identify(caller, r);
+	if (is_foreign_netns(caller->record, netns_cookie))
+		return bypass(REASON_FOREIGN_NETNS);
+	policy = find_policy(caller->record);
+	if (policy)
+		return decide_outbound(policy, r);
+	/* Closed: the pod is known, its policy is not. */
+	count(COUNTER_POLICY_MISSING);
+	return (struct decision){.verdict = VERDICT_DENY, .reason = REASON_UNKNOWN_POD};
+}
+
 static __always_inline void count_verdict(__u64 pod, __u8 direction, struct decision d)
 {
 	struct verdict_key key = {

@@ -14,6 +14,7 @@ const volatile struct {
 	enum family family;
 	enum pod_flag pod_flag;
 	enum policy_flag policy_flag;
+	enum local_flag local_flag;
 	enum range_key_bits range_key_bits;
 	enum counter counter;
 	struct flow flow;

@@ -5,6 +5,7 @@
 #include "job.h"
 
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -22,6 +23,7 @@ namespace {
 
 struct Address {
   std::string interface;
+  uint32_t index;
   std::vector<uint8_t> bytes;
 };
 
@@ -74,8 +76,9 @@ private:
       std::vector<uint8_t> bytes = bytesOf(entry->ifa_addr);
       std::string name = entry->ifa_name;
       // An IPv4 address may carry a label, "eth0:1"; no interface's name has a colon.
+      name = name.substr(0, name.find(':'));
       if (!bytes.empty())
-        addresses_.push_back({name.substr(0, name.find(':')), std::move(bytes)});
+        addresses_.push_back({name, if_nametoindex(name.c_str()), std::move(bytes)});
     }
     freeifaddrs(list);
   }
@@ -89,6 +92,7 @@ private:
     for (const Address &address : addresses_) {
       Napi::Object object = Napi::Object::New(Env());
       object.Set("interface", address.interface);
+      object.Set("index", address.index);
       object.Set("address", toArray(Env(), address.bytes));
       addresses.Set(addresses.Length(), object);
     }

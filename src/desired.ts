@@ -3,12 +3,14 @@
  * are on this node. Pure.
  */
 import type { Have, PodState, Want } from "./maps/state.js";
-import { type Address, formatAddress, parseAddress } from "./model/address.js";
+import { type Address, formatAddress, type Prefix, parseAddress } from "./model/address.js";
 import { type Pod, podName, type Snapshot } from "./model/pod.js";
 import { formatPolicyId, type Policy } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { PodStatus } from "./model/status.js";
 import { type ContainerCgroups, containerNamed } from "./node/containers.js";
+import { withRoutes } from "./policy/compile.js";
+import { capturesIpv6, isLinkLocal } from "./policy/family.js";
 import type { PodPolicy } from "./policy/podPolicy.js";
 import { proxyContainerName } from "./policy/proxy.js";
 
@@ -26,7 +28,16 @@ export interface NamespaceFacts {
   readonly addresses: readonly Address[];
   readonly uidBase: number;
   readonly gidBase: number;
+  readonly interfaces: ReadonlyMap<string, number>;
+  readonly routes: readonly { readonly prefix: Prefix; readonly interface: string }[];
+  readonly dnsServers: readonly Address[];
 }
+
+/** Nothing is known of the pod's network: its sandbox is not there yet. */
+export const noNamespace: NamespaceFacts = {
+  ...{ cookie: 0n, addresses: [], uidBase: 0, gidBase: 0 },
+  ...{ interfaces: new Map(), routes: [], dnsServers: [] },
+};
 
 /** `uid`: by its container's cgroup or by its ids. `cgroup`: by the cgroup alone, once that is known. */
 export type ProxyIdentity = "uid" | "cgroup";
@@ -51,15 +62,17 @@ export interface Desired {
   readonly pods: readonly PodStatus[];
 }
 
-/** A restart forgets nothing: until a pod has been looked at, it has what a predecessor found. */
-function namespaceOf(node: NodeView, have: Have, cgroupId: bigint): NamespaceFacts {
+/** @returns undefined for a pod that has not been looked at: a restart forgets nothing of what a predecessor found. */
+function namespaceOf(node: NodeView, cgroupId: bigint): NamespaceFacts | undefined {
   const seen = node.namespaces.get(cgroupId);
-  const nothing = { cookie: 0n, addresses: [], uidBase: 0, gidBase: 0 };
-  if (seen !== undefined) return seen ?? nothing;
-  const held = have.pods.get(cgroupId);
-  if (held === undefined) return nothing;
-  const { netnsCookie: cookie, localAddresses: addresses, uidBase, gidBase } = held;
-  return { cookie, addresses, uidBase, gidBase };
+  return seen === null ? noNamespace : seen;
+}
+
+/** The part of a pod's state that its namespace shows, as a predecessor has left it. */
+function heldFacts(held: PodState | undefined): NamespaceFacts {
+  if (held === undefined) return noNamespace;
+  const { netnsCookie: cookie, localAddresses: addresses, uidBase, gidBase, dnsServers } = held;
+  return { ...noNamespace, cookie, addresses, uidBase, gidBase, dnsServers };
 }
 
 /** The proxy's container, as the pod's status and the node's cgroups say together. */
@@ -95,10 +108,6 @@ function same(a: Address, b: Address): boolean {
 function ownAddress(pod: Pod, all: readonly Address[], family: 4 | 6): Address | undefined {
   const said = pod.addresses.map(parseAddress).find((address) => address?.family === family);
   return said ?? all.find((address) => address.family === family && !isLinkLocal(address));
-}
-
-function isLinkLocal({ family, bytes }: Address): boolean {
-  return family === 4 ? bytes[0] === 169 && bytes[1] === 254 : bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
 }
 
 function outside(pod: Pod, state: "waiting" | "not-enrolled", why: string): PodStatus {
@@ -153,13 +162,21 @@ export function desiredState(
       statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)"));
       continue;
     }
-    const namespace = namespaceOf(node, have, cgroup.id);
+    const held = have.pods.get(cgroup.id);
+    const seen = namespaceOf(node, cgroup.id);
+    const namespace = seen ?? heldFacts(held);
     const { all, problems: bad } = addressesOf(pod, namespace.addresses);
     problems.push(...bad);
     const kept = compiled.bad ? have.pods.get(cgroup.id)?.policy : undefined;
     const keeps = kept !== undefined && have.policies.has(kept);
-    const policy = keeps ? kept : compiled.policy.id;
-    if (policy === compiled.policy.id) policies.set(policy, compiled.policy);
+    const excluded = new Set(compiled.excludeInterfaces);
+    const known = excluded.size === 0 ? [] : namespace.routes;
+    const routes = known.map((route) => ({ prefix: route.prefix, excluded: excluded.has(route.interface) }));
+    const own = routes.some((route) => route.excluded) ? withRoutes(compiled.policy, routes) : compiled.policy;
+    // The routes are not known again until the pod has been looked at: as long, what is in the kernel stays.
+    const unseen = seen === undefined && excluded.size > 0 && held !== undefined && have.policies.has(held.policy);
+    const policy = keeps ? kept : unseen ? held.policy : own.id;
+    if (policy === own.id) policies.set(policy, own);
     names.set(cgroup.id, podName(pod));
     const proxy = proxyContainerOf(pod, node, have, cgroup.id);
     const cgroupOnly = identity === "cgroup" && proxy.id !== 0n;
@@ -172,12 +189,19 @@ export function desiredState(
       netnsCookie: namespace.cookie,
       proxyCgroupId: proxy.id,
       proxyCgroupOnly: cgroupOnly,
-      captureIpv6: false,
+      captureIpv6: capturesIpv6(
+        [...pod.addresses.flatMap((text) => parseAddress(text) ?? []), ...all],
+        compiled.dualStack,
+      ),
       uidBase: namespace.uidBase,
       gidBase: namespace.gidBase,
       ipv4: ownAddress(pod, all, 4),
       ipv6: ownAddress(pod, all, 6),
       localAddresses: all,
+      dnsServers: compiled.policy.dns === "resolv-conf" ? namespace.dnsServers : [],
+      excludedInterfaces: unseen
+        ? held.excludedInterfaces
+        : [...excluded].flatMap((name) => namespace.interfaces.get(name) ?? []),
     };
     pods.set(cgroup.id, state);
     statuses.push(enrolledStatus(pod, state, keeps && compiled.bad));

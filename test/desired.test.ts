@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { desiredState, type NodeView } from "../src/desired.js";
+import { desiredState, type NodeView, noNamespace } from "../src/desired.js";
 import type { Have, PodState } from "../src/maps/state.js";
 import { addressFromBytes, formatAddress } from "../src/model/address.js";
 import type { Pod } from "../src/model/pod.js";
@@ -28,7 +28,14 @@ const node = (...uids: string[]): NodeView => ({
   containers: new Map(),
 });
 const nothing: Have = { pods: new Map(), policies: new Set() };
-const enrolled = (id: bigint, bad = false): PodPolicy => ({ enrolled: true, policy: policy(id), problems: [], bad });
+const enrolled = (id: bigint, bad = false): PodPolicy => ({
+  enrolled: true,
+  policy: policy(id),
+  dualStack: false,
+  excludeInterfaces: [],
+  problems: [],
+  bad,
+});
 const snapshot = (pods: readonly Pod[], complete = true) => ({ pods, problems: [], complete });
 const record = (cgroupId: bigint, policyId: bigint): PodState & { slot: number } => ({
   ...podState(cgroupId, policyId, { netnsCookie: 9n }),
@@ -59,7 +66,8 @@ test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
 
 test("addresses: Kubernetes says the pod's own, the namespace adds the others", () => {
   const found = {
-    ...{ cookie: 7n, uidBase: 0, gidBase: 0 },
+    ...noNamespace,
+    cookie: 7n,
     addresses: ["10.0.0.9", "10.0.0.5"].map((ip) => addressFromBytes(Uint8Array.from(ip.split("."), Number))),
   };
   const view: NodeView = { ...node("uid-a"), namespaces: new Map([[100n, found]]) };
@@ -74,7 +82,8 @@ test("addresses: Kubernetes says the pod's own, the namespace adds the others", 
 
 test("without status.podIPs the first address of the namespace that is not link-local is the pod's own", () => {
   const found = {
-    ...{ cookie: 7n, uidBase: 0, gidBase: 0 },
+    ...noNamespace,
+    cookie: 7n,
     addresses: [
       [169, 254, 1, 1],
       [10, 0, 0, 7],
@@ -149,7 +158,7 @@ test("the proxy: its container's cgroup once status and node both know it; alone
     const view: NodeView = {
       ...node("uid-a"),
       containers,
-      namespaces: new Map([[100n, { cookie: 1n, addresses: [], uidBase: 70000, gidBase: 80000 }]]),
+      namespaces: new Map([[100n, { ...noNamespace, cookie: 1n, uidBase: 70000, gidBase: 80000 }]]),
     };
     const { want, proxies } = desiredState(snapshot([one]), view, have, () => enrolled(1n), identity);
     const { proxyCgroupId, proxyCgroupOnly, uidBase, gidBase } = want.pods.get(100n) as PodState;

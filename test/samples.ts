@@ -27,6 +27,9 @@ export function policy(id: bigint, changes: Partial<Policy> = {}): Policy {
     captureOtherInbound: true,
     keepLocal: false,
     loopback: prefix("127.0.0.1/32"),
+    owners: { mode: "all", gids: [] },
+    dns: "off",
+    routes: [],
     ports: [],
     ranges: [],
     ...changes,
@@ -47,6 +50,8 @@ export function podState(cgroupId: bigint, policyId: bigint, changes: Partial<Po
     ipv4: undefined,
     ipv6: undefined,
     localAddresses: [],
+    dnsServers: [],
+    excludedInterfaces: [],
     ...changes,
   };
 }

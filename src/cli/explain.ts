@@ -1,7 +1,6 @@
 /** `shunt explain`: what becomes of one socket of one pod, and why. */
 
 import { UsageError } from "../errors.js";
-import { programs as builtPrograms } from "../kernel/datapath.js";
 import { type Address, formatAddress, parseAddress } from "../model/address.js";
 import { parseEndpoint } from "../model/endpoint.js";
 import { podName } from "../model/pod.js";
@@ -62,8 +61,8 @@ export interface Answer {
   /** One line each. */
   readonly problems: readonly string[];
   readonly notes: readonly string[];
-  /** Names of the programs that steer this pod, or would. */
-  readonly programs: readonly string[];
+  /** Whether programs steer this pod, or would. */
+  readonly attached: boolean;
 }
 
 function wrong(why: string): UsageError {
@@ -128,20 +127,8 @@ function explainOffline(directory: string, wanted: string, question: Question): 
         : ["a bad value counts as absent here; a pod that has a policy in the kernel keeps it: see --live"]),
       ...(localAddresses.length === 0 ? ["status.podIPs names no address: the pod's own are not known here"] : []),
     ],
-    programs: builtPrograms,
+    attached: true,
   };
-}
-
-/** The model decides more than the programs steer by now. */
-function unsteered(question: Question, programs: readonly string[]): string[] {
-  if (programs.length === 0) return ["no program is attached: nothing is steered"];
-  const { direction } = question;
-  const four = direction === "outbound" && question.destination.family === 4;
-  const hook = direction === "inbound" ? /sk_lookup|inbound/ : four ? /connect4/ : /connect6/;
-  if (programs.some((name) => hook.test(name))) return [];
-  return [
-    `the programs do not steer ${direction === "inbound" ? "inbound" : "IPv6"} connections yet: the kernel leaves this one alone`,
-  ];
 }
 
 function asked(question: Question): string {
@@ -181,7 +168,7 @@ export async function explain(args: readonly string[], print: (text: string) => 
     live || manifests === undefined
       ? await explainLive({ wanted: pod, control, bpffs, manifests }, question)
       : explainOffline(manifests, pod, question);
-  const notes = [...answer.notes, ...unsteered(question, answer.programs)];
+  const notes = [...answer.notes, ...(answer.attached ? [] : ["no program is attached: nothing is steered"])];
   const { explanation, problems } = answer;
   if (json) print(JSON.stringify({ ...explanation, pod: answer.pod, live, asked: asked(question), problems, notes }));
   else print(show(answer, notes, question));

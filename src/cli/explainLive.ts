@@ -76,7 +76,7 @@ function explainPinned(pins: Pins, cgroupId: bigint, question: Question): Explan
     if (!pods.has(cgroupId)) return explainOutside("it has no entry in the kernel's map pods");
     if (pod === undefined) return refused("its record is another pod's", "pod_records");
     const policy = readPolicy(maps, contract, pod.policy);
-    if (policy !== undefined) return explainPolicy(policy, pod.localAddresses, question);
+    if (policy !== undefined) return explainPolicy(policy, pod, question);
   }
   return refused("the policy that its record names is not there", "policies");
 }
@@ -135,7 +135,7 @@ export async function explainLive(options: LiveOptions, question: Question): Pro
   const answer = await withPins(bpffs, (pins): Answer => {
     const { cgroupId, outside, ...pod } = found ?? findByPins(pins, asked.agent ? "" : asked.why, options);
     const explanation = cgroupId === undefined ? explainOutside(outside) : explainPinned(pins, cgroupId, question);
-    return { ...pod, explanation, programs: pins.programs.map(({ name }) => name) };
+    return { ...pod, explanation, attached: pins.programs.length > 0 };
   });
   if (answer !== undefined) return answer;
   const agent = asked.agent ? "" : `no agent answers (${asked.why}), and `;

@@ -36,6 +36,8 @@ says, and follows every change in it. Ends on SIGTERM or Ctrl-C; traffic stays s
   --metrics-detail D pod, workload or node: whose name the series of connections bear (default: pod)
   --proxy-identity I uid: the proxy is who runs in its container's cgroup or under its uid or gid. cgroup: once
                      that cgroup is known, nobody else is, so an application may run under the uid (default: uid)
+  --dns WHICH        in pods that capture DNS, queries to which servers go to the proxy: all, or those of the pod's
+                     resolv-conf (default: all)
   --compile          compile the programs on this machine, with clang, instead of using the built ones
   --compile-cache P  where compiled programs are kept, by content (default: /var/cache/shunt)
 `;
@@ -47,6 +49,7 @@ const options = {
   listen: { type: "string", default: defaultListen },
   control: { type: "string", default: defaultControl },
   "metrics-detail": { type: "string", default: "pod" },
+  dns: { type: "string", default: "all" },
   "proxy-identity": { type: "string", default: "uid" },
   compile: { type: "boolean", default: false },
   "compile-cache": { type: "string", default: "/var/cache/shunt" },
@@ -76,6 +79,11 @@ function parseIdentity(text: string): ProxyIdentity {
   throw new UsageError(`shunt run: --proxy-identity ${text}: uid or cgroup`);
 }
 
+function parseDns(text: string): "all" | "resolv-conf" {
+  if (text === "all" || text === "resolv-conf") return text;
+  throw new UsageError(`shunt run: --dns ${text}: all or resolv-conf`);
+}
+
 /** Resolves when a signal has ended the agent. */
 export async function run(args: readonly string[]): Promise<void> {
   const values = parseOptions("run", args, options);
@@ -85,13 +93,14 @@ export async function run(args: readonly string[]): Promise<void> {
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
   const proxyIdentity = parseIdentity(values["proxy-identity"]);
+  const dns = parseDns(values.dns);
   if (process.getuid?.() !== 0) throw new NodeError("shunt run must load BPF programs: run it as root");
   if (!existsSync(values.bpffs)) checkDirectory("--bpffs", dirname(resolve(values.bpffs)));
   const addon = native();
   const { path: cgroupRoot, release } = podRoot(addon, values["cgroup-root"]);
   try {
     checkCgroup(cgroupRoot);
-    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail, proxyIdentity });
+    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail, proxyIdentity, dns });
   } finally {
     release();
   }
@@ -104,6 +113,7 @@ interface Settings {
   readonly control: string;
   readonly detail: ReturnType<typeof parseDetail>;
   readonly proxyIdentity: ProxyIdentity;
+  readonly dns: "all" | "resolv-conf";
   readonly compile: boolean;
   readonly "compile-cache": string;
 }
@@ -141,7 +151,7 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
     cgroupRoot,
     bpffs: values.bpffs,
     object,
-    compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces }),
+    compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces, dns: values.dns }),
     proxyIdentity: values.proxyIdentity,
     clock: process.hrtime.bigint,
     observe: metrics.observe,

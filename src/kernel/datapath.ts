@@ -21,7 +21,13 @@ export const programs = [
   "shunt_post_bind4",
   "shunt_post_bind6",
   "shunt_getpeername4",
+  "shunt_getpeername6",
+  "shunt_recvmsg4",
+  "shunt_recvmsg6",
+  "shunt_sendmsg4",
+  "shunt_sendmsg6",
   "shunt_connect4",
+  "shunt_connect6",
 ] as const;
 
 /** Steers what arrives in one pod's network namespace. */
@@ -35,9 +41,12 @@ export const pinnedMaps = [
   "port_rules",
   "range_rules",
   "local_addrs",
+  "owner_groups",
+  "excluded_interfaces",
   "listeners",
   "origins",
   "proxy_sockets",
+  "dns_sockets",
   "handoff",
   "verdicts",
   "counters",

@@ -203,7 +203,12 @@ export interface NetnsFacts {
   /** SO_NETNS_COOKIE of a socket in the namespace. */
   readonly cookie: bigint;
   /** Every address of every interface: 4 or 16 bytes, with the interface's name. */
-  readonly addresses: readonly { readonly interface: string; readonly address: Uint8Array }[];
+  readonly addresses: readonly {
+    readonly interface: string;
+    /** if_nametoindex() in the namespace; 0 if it has just gone. */
+    readonly index: number;
+    readonly address: Uint8Array;
+  }[];
 }
 
 export interface Feature {

@@ -31,6 +31,8 @@ const policy = {
 } as const;
 const portKey = { policy: "u64", port: "uint", direction: "uint" } as const;
 const rangeKey = { prefix_length: "uint", family: "uint", policy: "u64", words: "bytes" } as const;
+const groupKey = { policy: "u64", gid: "uint" } as const;
+const interfaceKey = { pod: "u64", index: "uint" } as const;
 const rule = { verdict: "uint", reason: "uint" } as const;
 const localKey = { pod: "u64", address } as const;
 const verdictKey = { pod: "u64", direction: "uint", verdict: "uint", reason: "uint" } as const;
@@ -64,6 +66,8 @@ export interface Contract {
   readonly policy: Codec<typeof policy>;
   readonly portKey: Codec<typeof portKey>;
   readonly rangeKey: Codec<typeof rangeKey>;
+  readonly groupKey: Codec<typeof groupKey>;
+  readonly interfaceKey: Codec<typeof interfaceKey>;
   readonly rule: Codec<typeof rule>;
   readonly localKey: Codec<typeof localKey>;
   readonly verdictKey: Codec<typeof verdictKey>;
@@ -76,6 +80,8 @@ export interface Contract {
   readonly counters: readonly string[];
   /** Bits of a range key before the address: family and policy. */
   readonly rangeKeyFixedBits: number;
+  /** Added to the family of a range key: a route of the pod's. */
+  readonly rangeRoute: number;
   readonly policyFlags: Readonly<Record<PolicyFlag, number>>;
   readonly podFlags: Readonly<Record<PodFlag, number>>;
 }
@@ -87,6 +93,11 @@ const policyFlags = [
   "has-ranges",
   "capture-other-inbound",
   "has-inbound-ports",
+  "has-routes",
+  "groups-included",
+  "groups-excluded",
+  "dns",
+  "dns-all-servers",
 ] as const;
 type PolicyFlag = (typeof policyFlags)[number];
 
@@ -107,6 +118,8 @@ export function bindContract(btf: { structs: readonly BtfStruct[]; enums: readon
     policy: structCodec(btf.structs, "policy", policy),
     portKey: structCodec(btf.structs, "port_key", portKey),
     rangeKey: structCodec(btf.structs, "range_key", rangeKey),
+    groupKey: structCodec(btf.structs, "group_key", groupKey),
+    interfaceKey: structCodec(btf.structs, "interface_key", interfaceKey),
     rule: structCodec(btf.structs, "rule", rule),
     localKey: structCodec(btf.structs, "local_key", localKey),
     verdictKey: structCodec(btf.structs, "verdict_key", verdictKey),
@@ -117,6 +130,7 @@ export function bindContract(btf: { structs: readonly BtfStruct[]; enums: readon
     flow: structCodec(btf.structs, "flow", flow),
     counters: [...enumNames(btf.enums, "counter")].sort(([a], [b]) => a - b).map(([, name]) => name),
     rangeKeyFixedBits: enumValues(btf.enums, "range_key_bits", ["fixed"]).fixed,
+    rangeRoute: enumValues(btf.enums, "range_key_bits", ["route"]).route,
     policyFlags: enumValues(btf.enums, "policy_flag", policyFlags),
     podFlags: enumValues(btf.enums, "pod_flag", podFlags),
   };
@@ -132,9 +146,31 @@ function enumValues<N extends string>(enums: readonly BtfEnum[], name: string, n
 
 /** Over the types that stand in pinned maps, nested ones included. */
 function layoutHash(btf: { structs: readonly BtfStruct[]; enums: readonly BtfEnum[] }): string {
-  const structs = ["address", "origin", "handoff_key", "pod_record", "policy", "port_key", "range_key", "rule"];
+  const structs = [
+    "group_key",
+    "interface_key",
+    "dns_socket",
+    "dns_server",
+    "address",
+    "origin",
+    "handoff_key",
+    "pod_record",
+    "policy",
+    "port_key",
+    "range_key",
+    "rule",
+  ];
   structs.push("local_key", "listener_key", "proxy_socket", "verdict_key", "control", "flow");
-  const enums = ["verdict", "reason", "direction", "policy_flag", "pod_flag", "counter"];
+  const enums = [
+    "verdict",
+    "reason",
+    "direction",
+    "policy_flag",
+    "pod_flag",
+    "local_flag",
+    "range_key_bits",
+    "counter",
+  ];
   const types = [
     ...btf.structs.filter((struct) => structs.includes(struct.name)),
     ...btf.enums.filter((entry) => enums.includes(entry.name)),
@@ -166,6 +202,11 @@ export function encodePolicy(contract: Contract, value: Policy): Uint8Array {
     "has-outbound-ports": value.ports.some((port) => port.direction === "outbound"),
     "has-ranges": value.ranges.length > 0,
     "capture-other-inbound": value.captureOtherInbound,
+    "has-routes": value.routes.length > 0,
+    "groups-included": value.owners.mode === "included",
+    "groups-excluded": value.owners.mode === "excluded",
+    dns: value.dns !== "off",
+    "dns-all-servers": value.dns === "all",
     "has-inbound-ports": value.ports.some((port) => port.direction === "inbound"),
   };
   return contract.policy.encode({
@@ -196,8 +237,12 @@ export function encodePodRecord(contract: Contract, pod: PodState, policy: bigin
   });
 }
 
-/** What a record says of its pod; the addresses that are local to it stand in a map of their own. */
-export function decodePodRecord(contract: Contract, record: PodRecord, localAddresses: readonly Address[]): PodState {
+/** What a record says of its pod. @param facts which stand in maps of their own. */
+export function decodePodRecord(
+  contract: Contract,
+  record: PodRecord,
+  facts: Pick<PodState, "localAddresses" | "dnsServers" | "excludedInterfaces">,
+): PodState {
   return {
     cgroupId: record.cgroup_id,
     policy: record.policy,
@@ -209,15 +254,20 @@ export function decodePodRecord(contract: Contract, record: PodRecord, localAddr
     proxyCgroupOnly: (record.flags & contract.podFlags["proxy-cgroup-only"]) !== 0,
     uidBase: record.uid_base,
     gidBase: record.gid_base,
-    localAddresses,
+    ...facts,
   };
 }
 
 /** A key of the `range_rules` map. */
-export function encodeRange(contract: Contract, policyId: bigint, prefix: Prefix): Uint8Array {
+export function encodeRange(
+  contract: Contract,
+  policyId: bigint,
+  prefix: Prefix,
+  kind: "range" | "route" = "range",
+): Uint8Array {
   return contract.rangeKey.encode({
     prefix_length: contract.rangeKeyFixedBits + prefix.length,
-    family: prefix.address.family,
+    family: prefix.address.family + (kind === "route" ? contract.rangeRoute : 0),
     policy: policyId,
     words: prefix.address.bytes,
   });

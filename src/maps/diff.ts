@@ -12,11 +12,13 @@
  */
 import type { Address } from "../model/address.js";
 import type { Policy } from "../model/policy.js";
-import { addressKey, type Have, type PodState, type Want } from "./state.js";
+import { addressKey, type Have, localEntries, type PodState, type Want } from "./state.js";
 
 export type Op =
   | { readonly kind: "add-policy"; readonly policy: Policy }
-  | { readonly kind: "add-local"; readonly pod: bigint; readonly address: Address }
+  /** Writes the flags of an address, new or not. */
+  | { readonly kind: "add-local"; readonly pod: bigint; readonly address: Address; readonly flags: number }
+  | { readonly kind: "add-interface"; readonly pod: bigint; readonly index: number }
   /** A pod that was not there: its record in a free slot, then its entry. */
   | { readonly kind: "add-pod"; readonly pod: PodState }
   /** What the record says beside the policy. */
@@ -25,6 +27,7 @@ export type Op =
   | { readonly kind: "unlist-pod"; readonly pod: bigint }
   | { readonly kind: "fence" }
   | { readonly kind: "remove-local"; readonly pod: bigint; readonly address: Address }
+  | { readonly kind: "remove-interface"; readonly pod: bigint; readonly index: number }
   | { readonly kind: "remove-pod"; readonly pod: bigint; readonly slot: number }
   | { readonly kind: "remove-policy"; readonly policy: bigint };
 
@@ -46,10 +49,23 @@ function sameRecord(a: PodState, b: PodState): boolean {
   );
 }
 
-/** Those of `a` that are not in `b`. */
-function addressesBeyond(a: readonly Address[], b: readonly Address[]): Address[] {
-  const known = new Set(b.map(addressKey));
-  return a.filter((address) => !known.has(addressKey(address)));
+/** What of a pod stands in maps of its own: what is to be written before, and what may go after the grace period. */
+function facts(pod: bigint, old: PodState | undefined, want: PodState | undefined): { before: Op[]; after: Op[] } {
+  const none = { localAddresses: [], dnsServers: [], excludedInterfaces: [] };
+  const had = localEntries(old ?? none);
+  const wanted = localEntries(want ?? none);
+  const before: Op[] = [];
+  const after: Op[] = [];
+  for (const [key, { address, flags }] of wanted) {
+    if (had.get(key)?.flags !== flags) before.push({ kind: "add-local", pod, address, flags });
+  }
+  for (const [key, { address }] of had) if (!wanted.has(key)) after.push({ kind: "remove-local", pod, address });
+  const interfaces = want?.excludedInterfaces ?? [];
+  for (const index of interfaces)
+    if (!old?.excludedInterfaces.includes(index)) before.push({ kind: "add-interface", pod, index });
+  for (const index of old?.excludedInterfaces ?? [])
+    if (!interfaces.includes(index)) after.push({ kind: "remove-interface", pod, index });
+  return { before, after };
 }
 
 /** @returns no operation at all when `have` is what is wanted. */
@@ -63,9 +79,9 @@ export function diff(have: Have, want: Want): Op[] {
   for (const pod of want.pods.values()) {
     named.add(pod.policy);
     const old = have.pods.get(pod.cgroupId);
-    for (const address of addressesBeyond(pod.localAddresses, old?.localAddresses ?? [])) {
-      before.push({ kind: "add-local", pod: pod.cgroupId, address });
-    }
+    const changed = facts(pod.cgroupId, old, pod);
+    before.push(...changed.before);
+    after.push(...changed.after);
     if (old === undefined) {
       before.push({ kind: "add-pod", pod });
       continue;
@@ -73,14 +89,11 @@ export function diff(have: Have, want: Want): Op[] {
     const { slot } = old;
     if (!sameRecord(old, pod)) before.push({ kind: "set-pod", pod, slot, policy: old.policy });
     if (old.policy !== pod.policy) flips.push({ kind: "flip", pod: pod.cgroupId, slot, policy: pod.policy });
-    for (const address of addressesBeyond(old.localAddresses, pod.localAddresses)) {
-      after.push({ kind: "remove-local", pod: pod.cgroupId, address });
-    }
   }
   for (const old of have.pods.values()) {
     if (want.pods.has(old.cgroupId)) continue;
     unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
-    for (const address of old.localAddresses) after.push({ kind: "remove-local", pod: old.cgroupId, address });
+    after.push(...facts(old.cgroupId, old, undefined).after);
     after.push({ kind: "remove-pod", pod: old.cgroupId, slot: old.slot });
   }
 

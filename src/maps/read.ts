@@ -1,10 +1,9 @@
 /** What the maps hold, and the rest of what a killed predecessor left half done. */
 import type { NativeMap } from "../kernel/native.js";
-import type { Address } from "../model/address.js";
 import { type Contract, decodeAddress, decodePodRecord } from "./contract.js";
 import { u32, u64 } from "./layout.js";
 import { type PolicyKeys, readPolicyKeys, removePolicyRules } from "./rules.js";
-import type { PodState } from "./state.js";
+import { fromLocalEntries, type LocalAddress, type PodState } from "./state.js";
 import type { Maps } from "./store.js";
 
 function* elements(map: NativeMap): Generator<readonly [key: Uint8Array, value: Uint8Array]> {
@@ -27,18 +26,23 @@ export interface Found {
  */
 export function readMaps(maps: Maps, contract: Contract): Found {
   const rules = readPolicyKeys(maps, contract);
-  const none: PolicyKeys = { ports: new Uint8Array(), ranges: new Uint8Array() };
+  const none: PolicyKeys = { ports: new Uint8Array(), ranges: new Uint8Array(), groups: new Uint8Array() };
   const policies = new Map(
     [...elements(maps.policies)].map(([key]) => u64.decode(key)).map((id) => [id, rules.get(id) ?? none]),
   );
   for (const [id, keys] of rules) if (!policies.has(id)) removePolicyRules(maps, keys);
 
-  const addresses = new Map<bigint, { address: Address; key: Uint8Array }[]>();
-  for (const [key] of elements(maps.local_addrs)) {
+  const addresses = new Map<bigint, (LocalAddress & { key: Uint8Array })[]>();
+  for (const [key, [flags = 0]] of elements(maps.local_addrs)) {
     const { pod, address: encoded } = contract.localKey.decode(key);
     const address = decodeAddress(encoded);
     if (address === undefined) maps.local_addrs.delete(key);
-    else addresses.set(pod, [...(addresses.get(pod) ?? []), { address, key }]);
+    else addresses.set(pod, [...(addresses.get(pod) ?? []), { address, flags, key }]);
+  }
+  const interfaces = new Map<bigint, { index: number; key: Uint8Array }[]>();
+  for (const [key] of elements(maps.excluded_interfaces)) {
+    const { pod, index } = contract.interfaceKey.decode(key);
+    interfaces.set(pod, [...(interfaces.get(pod) ?? []), { index, key }]);
   }
 
   const pods = new Map<bigint, PodState & { slot: number }>();
@@ -51,11 +55,17 @@ export function readMaps(maps: Maps, contract: Contract): Found {
       maps.pods.delete(key);
       continue;
     }
-    const local = (addresses.get(cgroupId) ?? []).map((entry) => entry.address);
-    pods.set(cgroupId, { ...decodePodRecord(contract, record, local), slot });
+    const facts = {
+      ...fromLocalEntries(addresses.get(cgroupId) ?? []),
+      excludedInterfaces: (interfaces.get(cgroupId) ?? []).map(({ index }) => index),
+    };
+    pods.set(cgroupId, { ...decodePodRecord(contract, record, facts), slot });
   }
   for (const [pod, entries] of addresses) {
     if (!pods.has(pod)) for (const { key } of entries) maps.local_addrs.delete(key);
+  }
+  for (const [pod, entries] of interfaces) {
+    if (!pods.has(pod)) for (const { key } of entries) maps.excluded_interfaces.delete(key);
   }
   return { pods, policies };
 }

@@ -3,15 +3,23 @@
  * unlike read.ts, which clears up; so it may be done beside an agent that runs.
  */
 import type { KernelError, Native, NativeMap } from "../kernel/native.js";
-import type { Address } from "../model/address.js";
-import type { Policy, PortRule, RangeRule } from "../model/policy.js";
+import type { Policy, PortRule, RangeRule, RouteRule } from "../model/policy.js";
 import { directions, reasons, verdicts } from "../model/verdict.js";
 import { type Contract, decodeAddress, decodePodRecord } from "./contract.js";
 import { u32, u64 } from "./layout.js";
-import type { PodState } from "./state.js";
+import { fromLocalEntries, type LocalAddress, type PodState } from "./state.js";
 
 /** What pods and policies are made of. */
-const readable = ["pods", "pod_records", "policies", "port_rules", "range_rules", "local_addrs"] as const;
+const readable = [
+  "pods",
+  "pod_records",
+  "policies",
+  "port_rules",
+  "range_rules",
+  "local_addrs",
+  "owner_groups",
+  "excluded_interfaces",
+] as const;
 type ReadableMap = (typeof readable)[number];
 export type ReadableMaps = Readonly<Record<ReadableMap, NativeMap>>;
 
@@ -49,11 +57,16 @@ function elements(map: NativeMap): (readonly [key: Uint8Array, value: Uint8Array
 
 /** Entries of the `pods` map; undefined where the record in the slot is another pod's: the programs refuse it then. */
 export function readPods(maps: ReadableMaps, contract: Contract): Map<bigint, PodState | undefined> {
-  const addresses = new Map<bigint, Address[]>();
-  for (const [key] of elements(maps.local_addrs)) {
+  const addresses = new Map<bigint, LocalAddress[]>();
+  for (const [key, [flags = 0]] of elements(maps.local_addrs)) {
     const { pod, address: encoded } = contract.localKey.decode(key);
     const address = decodeAddress(encoded);
-    if (address !== undefined) addresses.set(pod, [...(addresses.get(pod) ?? []), address]);
+    if (address !== undefined) addresses.set(pod, [...(addresses.get(pod) ?? []), { address, flags }]);
+  }
+  const interfaces = new Map<bigint, number[]>();
+  for (const [key] of elements(maps.excluded_interfaces)) {
+    const { pod, index } = contract.interfaceKey.decode(key);
+    interfaces.set(pod, [...(interfaces.get(pod) ?? []), index]);
   }
   return new Map(
     elements(maps.pods).map(([key, slot]) => {
@@ -61,7 +74,9 @@ export function readPods(maps: ReadableMaps, contract: Contract): Map<bigint, Po
       const bytes = maps.pod_records.lookup(u32.encode(u32.decode(slot)));
       const record = bytes === undefined ? undefined : contract.podRecord.decode(bytes);
       if (record?.cgroup_id !== cgroupId) return [cgroupId, undefined];
-      return [cgroupId, decodePodRecord(contract, record, addresses.get(cgroupId) ?? [])];
+      const local = fromLocalEntries(addresses.get(cgroupId) ?? []);
+      const excludedInterfaces = interfaces.get(cgroupId) ?? [];
+      return [cgroupId, decodePodRecord(contract, record, { ...local, excludedInterfaces })];
     }),
   );
 }
@@ -80,7 +95,8 @@ function readRule(contract: Contract, bytes: Uint8Array): Pick<PortRule, "action
   return { action, reason };
 }
 
-function compareRanges({ prefix: a }: RangeRule, { prefix: b }: RangeRule): number {
+type Prefixed = Pick<RangeRule, "prefix">;
+function compareRanges({ prefix: a }: Prefixed, { prefix: b }: Prefixed): number {
   return a.address.family - b.address.family || Buffer.compare(a.address.bytes, b.address.bytes) || a.length - b.length;
 }
 
@@ -100,6 +116,17 @@ export function readPolicy(maps: ReadableMaps, contract: Contract, id: bigint): 
     const side = directions[direction];
     return policy !== id || side === undefined ? [] : [{ direction: side, port, ...readRule(contract, value) }];
   });
+  const gids = elements(maps.owner_groups).flatMap(([key]) => {
+    const { policy, gid } = contract.groupKey.decode(key);
+    return policy === id ? [gid] : [];
+  });
+  const routes = elements(maps.range_rules).flatMap(([key, value]): RouteRule[] => {
+    const { policy, family, words, prefix_length } = contract.rangeKey.decode(key);
+    const address = decodeAddress({ family: family - contract.rangeRoute, words });
+    if (policy !== id || address === undefined) return [];
+    const prefix = { address, length: prefix_length - contract.rangeKeyFixedBits };
+    return [{ prefix, excluded: readRule(contract, value).action === "bypass" }];
+  });
   const ranges = elements(maps.range_rules).flatMap(([key, value]): RangeRule[] => {
     const { policy, family, words, prefix_length } = contract.rangeKey.decode(key);
     const address = decodeAddress({ family, words });
@@ -118,6 +145,12 @@ export function readPolicy(maps: ReadableMaps, contract: Contract, id: bigint): 
     captureOtherInbound: has("capture-other-inbound"),
     keepLocal: has("keep-local"),
     loopback: { address: { family: 4, bytes: loopback }, length: maskLength(record.loopback_mask) },
+    owners: {
+      mode: has("groups-included") ? "included" : has("groups-excluded") ? "excluded" : "all",
+      gids: gids.sort((a, b) => a - b),
+    },
+    dns: has("dns-all-servers") ? "all" : has("dns") ? "resolv-conf" : "off",
+    routes: routes.sort(compareRanges),
     ports: ports.sort((a, b) => (a.direction < b.direction ? -1 : a.direction > b.direction ? 1 : a.port - b.port)),
     ranges: ranges.sort(compareRanges),
   };

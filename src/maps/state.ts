@@ -23,6 +23,40 @@ export interface PodState {
   readonly gidBase: number;
   /** Every address of the pod's own interfaces, without loopback. */
   readonly localAddresses: readonly Address[];
+  /** Of its resolv.conf, where DNS capture is limited to them. */
+  readonly dnsServers: readonly Address[];
+  /** Indexes of the interfaces through which nothing is captured. */
+  readonly excludedInterfaces: readonly number[];
+}
+
+/** What an address is to a pod: the bits of `enum local_flag`. */
+export const localFlags = { own: 1, dnsServer: 2 } as const;
+
+export interface LocalAddress {
+  readonly address: Address;
+  /** Bits of {@link localFlags}; never 0. */
+  readonly flags: number;
+}
+
+/** The pod's entries of `local_addrs`, by {@link addressKey}. */
+export function localEntries(pod: Pick<PodState, "localAddresses" | "dnsServers">): Map<string, LocalAddress> {
+  const entries = new Map<string, LocalAddress>();
+  const add = (addresses: readonly Address[], flag: number): void => {
+    for (const address of addresses) {
+      const key = addressKey(address);
+      entries.set(key, { address, flags: (entries.get(key)?.flags ?? 0) | flag });
+    }
+  };
+  add(pod.localAddresses, localFlags.own);
+  add(pod.dnsServers, localFlags.dnsServer);
+  return entries;
+}
+
+/** The inverse of {@link localEntries}. */
+export function fromLocalEntries(entries: Iterable<LocalAddress>): Pick<PodState, "localAddresses" | "dnsServers"> {
+  const all = [...entries];
+  const having = (flag: number) => all.filter(({ flags }) => (flags & flag) !== 0).map(({ address }) => address);
+  return { localAddresses: having(localFlags.own), dnsServers: having(localFlags.dnsServer) };
 }
 
 export interface Have {

@@ -10,7 +10,7 @@ import type { Op } from "./diff.js";
 import { u32, u64 } from "./layout.js";
 import { readMaps } from "./read.js";
 import { type PolicyKeys, policyKeys, removePolicyRules, writePolicyRules } from "./rules.js";
-import { addressKey, type Have, type PodState } from "./state.js";
+import { addressKey, fromLocalEntries, type Have, type LocalAddress, localEntries, type PodState } from "./state.js";
 
 /** The maps that the agent writes, by their names in bpf/maps.h. */
 export const stateMaps = [
@@ -20,6 +20,8 @@ export const stateMaps = [
   "port_rules",
   "range_rules",
   "local_addrs",
+  "owner_groups",
+  "excluded_interfaces",
   "verdicts",
 ] as const;
 export type StateMap = (typeof stateMaps)[number];
@@ -48,12 +50,19 @@ export interface StoreOptions {
   onCountsGone?(key: Uint8Array, value: Uint8Array): void;
 }
 
+/** What of a pod stands in maps of its own. */
+type Facts = Pick<PodState, "localAddresses" | "dnsServers" | "excludedInterfaces">;
+const noFacts: Facts = { localAddresses: [], dnsServers: [], excludedInterfaces: [] };
+const factsOf = ({ localAddresses, dnsServers, excludedInterfaces }: Facts): Facts => {
+  return { localAddresses, dnsServers, excludedInterfaces };
+};
+
 export class Store {
   readonly #options: StoreOptions;
   readonly #pods: Map<bigint, PodState & { slot: number }>;
   readonly #policies: Map<bigint, PolicyKeys>;
-  /** Local addresses of pods whose record is not written yet. */
-  readonly #early = new Map<bigint, Address[]>();
+  /** Of pods whose record is not written yet. */
+  readonly #early = new Map<bigint, Facts>();
   readonly #free: number[] = [];
 
   /** Reads the maps, and deletes what a predecessor that was killed left half done. */
@@ -82,7 +91,9 @@ export class Store {
       policies: this.#policies.size,
       port_rules: rules.reduce((sum, { ports }) => sum + ports.length / contract.portKey.size, 0),
       range_rules: rules.reduce((sum, { ranges }) => sum + ranges.length / contract.rangeKey.size, 0),
-      local_addrs: [...this.#pods.values()].reduce((sum, pod) => sum + pod.localAddresses.length, 0),
+      local_addrs: [...this.#pods.values()].reduce((sum, pod) => sum + localEntries(pod).size, 0),
+      owner_groups: rules.reduce((sum, { groups }) => sum + groups.length / contract.groupKey.size, 0),
+      excluded_interfaces: [...this.#pods.values()].reduce((sum, pod) => sum + pod.excludedInterfaces.length, 0),
     };
     return Object.entries(entries).map(([name, count]) => {
       return { name, entries: count, capacity: maps[name as StateMap].info.maxEntries };
@@ -126,8 +137,12 @@ export class Store {
         this.#addPolicy(op.policy);
         break;
       case "add-local":
-        maps.local_addrs.update(contract.localKey.encode(localKey(op)), Uint8Array.of(1));
-        this.#setLocal(op.pod, (list) => [...list, op.address]);
+        maps.local_addrs.update(contract.localKey.encode(localKey(op)), Uint8Array.of(op.flags));
+        this.#setLocal(op.pod, (entries) => entries.set(addressKey(op.address), op));
+        break;
+      case "add-interface":
+        maps.excluded_interfaces.update(contract.interfaceKey.encode(op), Uint8Array.of(1));
+        this.#setFacts(op.pod, ({ excludedInterfaces: list }) => ({ excludedInterfaces: [...list, op.index] }));
         break;
       case "add-pod":
         this.#addPod(op.pod);
@@ -143,7 +158,13 @@ export class Store {
         break;
       case "remove-local":
         maps.local_addrs.delete(contract.localKey.encode(localKey(op)));
-        this.#setLocal(op.pod, (list) => list.filter((address) => addressKey(address) !== addressKey(op.address)));
+        this.#setLocal(op.pod, (entries) => entries.delete(addressKey(op.address)));
+        break;
+      case "remove-interface":
+        maps.excluded_interfaces.delete(contract.interfaceKey.encode(op));
+        this.#setFacts(op.pod, ({ excludedInterfaces: list }) => {
+          return { excludedInterfaces: list.filter((index) => index !== op.index) };
+        });
         break;
       case "remove-pod":
         this.#removePod(op.pod, op.slot);
@@ -156,10 +177,21 @@ export class Store {
     }
   }
 
-  #setLocal(id: bigint, change: (list: readonly Address[]) => Address[]): void {
+  #setFacts(id: bigint, change: (facts: Facts) => Partial<Facts>): void {
     const pod = this.#pods.get(id);
-    if (pod !== undefined) this.#pods.set(id, { ...pod, localAddresses: change(pod.localAddresses) });
-    else this.#early.set(id, change(this.#early.get(id) ?? []));
+    if (pod !== undefined) this.#pods.set(id, { ...pod, ...change(pod) });
+    else {
+      const early = this.#early.get(id) ?? noFacts;
+      this.#early.set(id, { ...early, ...change(early) });
+    }
+  }
+
+  #setLocal(id: bigint, change: (entries: Map<string, LocalAddress>) => unknown): void {
+    this.#setFacts(id, (facts) => {
+      const entries = localEntries(facts);
+      change(entries);
+      return fromLocalEntries(entries.values());
+    });
   }
 
   #addPolicy(policy: Policy): void {
@@ -196,14 +228,13 @@ export class Store {
     maps.pod_records.update(u32.encode(slot), this.#encodeRecord(pod, pod.policy));
     maps.pods.update(u64.encode(pod.cgroupId), u32.encode(slot));
     this.#free.pop();
-    this.#pods.set(pod.cgroupId, { ...pod, slot, localAddresses: this.#early.get(pod.cgroupId) ?? [] });
+    this.#pods.set(pod.cgroupId, { ...pod, slot, ...(this.#early.get(pod.cgroupId) ?? noFacts) });
   }
 
   /** The policy is written as it is: whoever reads meanwhile sees the same eight bytes. */
   #setRecord(pod: PodState, slot: number, policy: bigint): void {
     this.#options.maps.pod_records.update(u32.encode(slot), this.#encodeRecord(pod, policy));
-    const localAddresses = this.#pods.get(pod.cgroupId)?.localAddresses ?? [];
-    this.#pods.set(pod.cgroupId, { ...pod, policy, slot, localAddresses });
+    this.#pods.set(pod.cgroupId, { ...pod, policy, slot, ...factsOf(this.#pods.get(pod.cgroupId) ?? noFacts) });
   }
 
   #flip(id: bigint, slot: number, policy: bigint): void {

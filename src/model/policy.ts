@@ -17,6 +17,23 @@ export interface RangeRule {
   readonly reason: Reason;
 }
 
+/** A route of the pod's own, as a range: an excluded interface passes what leaves through it. */
+export interface RouteRule {
+  readonly prefix: Prefix;
+  readonly excluded: boolean;
+}
+
+/** Whose connections are captured, by the caller's gid as the pod sees it. */
+export interface Owners {
+  /** `all`: everybody's. `included`: only these groups'. `excluded`: not these groups'. */
+  readonly mode: "all" | "included" | "excluded";
+  /** Sorted, each once; none for `all`. */
+  readonly gids: readonly number[];
+}
+
+/** Port 53 to the proxy's DNS port: of no server, of those in the pod's resolv.conf, of every one. */
+export type DnsCapture = "off" | "resolv-conf" | "all";
+
 /**
  * What one or more pods' sockets are to do. Immutable: another rule is another policy.
  * The id is made of the content, so equal policies are one policy, on every node and after every restart.
@@ -39,6 +56,10 @@ export interface Policy {
   readonly keepLocal: boolean;
   /** Destination that is never steered at the end of the list (127.0.0.1/32), family 4. */
   readonly loopback: Prefix;
+  readonly owners: Owners;
+  readonly dns: DnsCapture;
+  /** Sorted as `ranges`. Empty unless an interface is excluded; then the longest prefix tells the route. */
+  readonly routes: readonly RouteRule[];
   /** Sorted by direction, then port; no port twice in a direction. */
   readonly ports: readonly PortRule[];
   /** Sorted by family, address, length; no prefix twice. Nothing in it is redundant. */

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Native, NetnsFacts } from "../kernel/native.js";
 import { type Address, addressFromBytes } from "../model/address.js";
+import { readResolvConf } from "./resolvConf.js";
+import { parseRoutes4, parseRoutes6, type Route } from "./routes.js";
 
 export type NamespaceReader = Pick<Native, "inspectNetns">;
 
@@ -12,6 +14,11 @@ export interface PodNamespace {
   readonly addresses: readonly Address[];
   /** `net:[4026531840]`: changes when the sandbox is made anew. */
   readonly link: string;
+  /** Interfaces that have an address, by name. */
+  readonly interfaces: ReadonlyMap<string, number>;
+  readonly routes: readonly Route[];
+  /** Of its resolv.conf. */
+  readonly dnsServers: readonly Address[];
   /** Ids of our own user namespace that the pod's 0 stands for: 0 unless the pod has a user namespace. */
   readonly uidBase: number;
   readonly gidBase: number;
@@ -27,6 +34,15 @@ const podIds = 65536;
 export function idBase(map: string): number {
   const [inside, outside, length] = (map.split("\n")[0] ?? "").trim().split(/\s+/).map(Number);
   return inside === 0 && outside !== undefined && (length ?? 0) >= podIds ? outside : 0;
+}
+
+/** A file of the namespace that the process is in. Without IPv6 there is no ipv6_route. */
+function readNet(pid: number, name: "route" | "ipv6_route"): string {
+  try {
+    return readFileSync(`/proc/${pid}/net/${name}`, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 function readBase(pid: number, kind: "uid" | "gid"): number {
@@ -95,9 +111,13 @@ export async function inspectPodNamespace(native: NamespaceReader, cgroup: strin
     if (link === undefined || link === host) continue;
     try {
       const facts = await native.inspectNetns(`/proc/${pid}/ns/net`);
+      const interfaces = new Map(facts.addresses.map((entry) => [entry.interface, entry.index]));
+      const routes = [...parseRoutes4(readNet(pid, "route")), ...parseRoutes6(readNet(pid, "ipv6_route"))];
+      const dnsServers = readResolvConf(`/proc/${pid}/root/etc/resolv.conf`);
       const [uidBase, gidBase] = [readBase(pid, "uid"), readBase(pid, "gid")];
       if (netnsLink(pid) !== link) continue;
-      return { cookie: facts.cookie, addresses: podAddresses(facts), link, uidBase, gidBase };
+      const addresses = podAddresses(facts);
+      return { cookie: facts.cookie, addresses, link, interfaces, routes, dnsServers, uidBase, gidBase };
     } catch (error) {
       // The process ended meanwhile: ask the next one. Anything else (no right to enter) is for the caller.
       if (netnsLink(pid) !== undefined) throw error;

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { NativeInotify } from "../kernel/native.js";
-import { formatAddress } from "../model/address.js";
+import { formatAddress, formatPrefix } from "../model/address.js";
 import type { PodCgroup } from "./cgroups.js";
 import { type ContainerCgroups, containersIn } from "./containers.js";
 import { inspectPodNamespace, isPopulated, type NamespaceReader, type PodNamespace } from "./namespace.js";
@@ -55,8 +55,14 @@ function sameContainers(a: ContainerCgroups, b: ContainerCgroups): boolean {
 }
 
 function sameNamespace(a: PodNamespace | null, b: PodNamespace | null): boolean {
-  const text = ({ link, addresses, uidBase, gidBase }: PodNamespace): string =>
-    [link, uidBase, gidBase, ...addresses.map(formatAddress)].join(" ");
+  const text = ({ addresses, routes, interfaces, dnsServers, ...rest }: PodNamespace): string =>
+    [
+      ...[rest.link, rest.uidBase, rest.gidBase],
+      ...addresses.map(formatAddress),
+      ...[...interfaces].flat(),
+      ...routes.map((route) => `${formatPrefix(route.prefix)} ${route.interface}`),
+      ...dnsServers.map(formatAddress),
+    ].join(" ");
   return a === null || b === null ? a === b : text(a) === text(b);
 }
 

@@ -7,13 +7,33 @@ import { type Pod, podName } from "../model/pod.js";
 import { type Problem, shownValue } from "../model/problem.js";
 import { findProxy, parseProxyMetadata, proxyPort } from "./proxy.js";
 import type { Settings } from "./settings.js";
-import { type Parsed, parsePort, parsePorts, parsePortsOrStar, parseRange, parseRanges, trimSpace } from "./values.js";
+import {
+  type Parsed,
+  parseBool,
+  parseGroups,
+  parseGroupsOrStar,
+  parseInterfaces,
+  parsePort,
+  parsePorts,
+  parsePortsOrStar,
+  parseRange,
+  parseRanges,
+  trimSpace,
+} from "./values.js";
 
 const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
 const statusPortKey = "status.sidecar.istio.io/port";
 const proxyConfigKey = "proxy.istio.io/config";
 export const interceptionModeKey = "sidecar.istio.io/interceptionMode";
-const loopbackVariable = "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR";
+const rerouteKeys = ["istio.io/reroute-virtual-interfaces", traffic("kubevirtInterfaces")] as const;
+/** Names in `proxyMetadata` and in the proxy's environment. */
+const variables = {
+  loopback: "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR",
+  dnsCapture: "ISTIO_META_DNS_CAPTURE",
+  dualStack: "ISTIO_DUAL_STACK",
+  ownerGroups: "ISTIO_OUTBOUND_OWNER_GROUPS",
+  ownerGroupsExcluded: "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE",
+} as const;
 
 /** Ports of the proxy itself, never captured inbound under `*`. */
 export const alwaysExcludedInbound: readonly number[] = [15020, 15021, 15090];
@@ -58,18 +78,22 @@ export function readSettings(pod: Pod): ReadSettings {
   annotation(interceptionModeKey, parseMode, "REDIRECT");
   const proxy = findProxy(pod);
   // Live edits apply at once, so the annotation beats the environment that the injector once made of it.
-  const metadata = annotation<ReadonlyMap<string, string>>(proxyConfigKey, parseProxyMetadata, new Map()).get(
-    loopbackVariable,
-  );
-  const variable = proxy?.env.get(loopbackVariable);
-  const inherited =
-    variable === undefined
-      ? defaultLoopback
-      : accept("pod", `env ${loopbackVariable}`, variable, parseLoopback(variable), defaultLoopback);
-  const loopback =
-    metadata === undefined
-      ? inherited
-      : accept("annotation", `${proxyConfigKey} ${loopbackVariable}`, metadata, parseLoopback(metadata), inherited);
+  const metadata = annotation<ReadonlyMap<string, string>>(proxyConfigKey, parseProxyMetadata, new Map());
+  const variable = <T>(name: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
+    const env = proxy?.env.get(name);
+    const inherited = env === undefined ? fallback : accept("pod", `env ${name}`, env, parse(env), fallback);
+    const text = metadata.get(name);
+    if (text === undefined) return inherited;
+    return accept("annotation", `${proxyConfigKey} ${name}`, text, parse(text), inherited);
+  };
+  // That traffic is forwarded: it has no socket in the pod that could be steered. Said, and not a bad value.
+  const reroute = rerouteKeys.find((key) => pod.annotations.has(key));
+  const unsupported: Problem[] = [];
+  if (reroute !== undefined && annotation(reroute, parseInterfaces, []).length > 0) {
+    const value = shownValue(pod.annotations.get(reroute));
+    const why = "partly unsupported: traffic that the pod forwards for these interfaces is not captured";
+    unsupported.push({ kind: "annotation", where: pod.where, pod: podName(pod), key: reroute, value, why });
+  }
   const statusPort = annotation(statusPortKey, parseStatusPort, 15020);
 
   const settings: Settings = {
@@ -96,9 +120,20 @@ export function readSettings(pod: Pod): ReadSettings {
     proxyGid: proxy?.runAsGroup || defaultProxyId,
     outboundPort: port("outbound"),
     inboundPort: port("inbound"),
-    loopback,
+    ownerGroups: variable(variables.ownerGroups, parseGroupsOrStar, "*"),
+    ownerGroupsExcluded: variable(variables.ownerGroupsExcluded, parseGroups, []),
+    dnsCapture: variable(variables.dnsCapture, parseSwitch, false),
+    dualStack: variable(variables.dualStack, parseSwitch, false),
+    excludeInterfaces: annotation(traffic("excludeInterfaces"), parseInterfaces, []),
+    loopback: variable(variables.loopback, parseLoopback, defaultLoopback),
   };
-  return { settings, problems, bad: unreadable || problems.length > 0 };
+  return { settings, problems: [...problems, ...unsupported], bad: unreadable || problems.length > 0 };
+}
+
+/** Go's ParseBool; "" is no, as an absent variable. */
+function parseSwitch(text: string): Parsed<boolean> {
+  const value = text === "" ? false : parseBool(text);
+  return value === undefined ? { why: "must be true or false", item: text } : { value };
 }
 
 function parseMode(text: string): Parsed<string> {

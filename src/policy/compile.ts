@@ -16,7 +16,7 @@
  */
 import { createHash } from "node:crypto";
 import { contains, type Prefix } from "../model/address.js";
-import type { Policy, PortRule, RangeRule } from "../model/policy.js";
+import type { Owners, Policy, PortRule, RangeRule, RouteRule } from "../model/policy.js";
 import type { Settings } from "./settings.js";
 import type { Range } from "./values.js";
 
@@ -24,7 +24,7 @@ import type { Range } from "./values.js";
 export const tunnelPort = 15008;
 
 /** Pure: equal settings, in whatever order and however often their items are written, are one policy with one id. */
-export function compilePolicy(settings: Settings): Policy {
+export function compilePolicy(settings: Settings, dns: "resolv-conf" | "all" = "all"): Policy {
   const { includeOutboundRanges, includeInboundPorts, proxyUid, proxyGid, outboundPort, inboundPort, loopback } =
     settings;
   const included = includeOutboundRanges === "*" ? [] : includeOutboundRanges;
@@ -37,10 +37,27 @@ export function compilePolicy(settings: Settings): Policy {
     captureOtherInbound: includeInboundPorts === "*",
     keepLocal: included.some((range) => range.loopback),
     loopback,
+    owners: ownersOf(settings),
+    dns: settings.dnsCapture ? dns : "off",
+    routes: [],
     ports: [...inboundRules(settings), ...outboundRules(settings)],
     ranges: rangeRules(included, settings.excludeOutboundRanges),
   };
   return { id: policyId(content), ...content };
+}
+
+/** The policy of a pod with excluded interfaces, by the pod's own routes. @param routes in any order. */
+export function withRoutes(policy: Policy, routes: readonly RouteRule[]): Policy {
+  const sorted = routes.toSorted((a, b) => comparePrefixes(a.prefix, b.prefix));
+  const { id: _, ...content } = { ...policy, routes: sorted };
+  return { id: policyId(content), ...content };
+}
+
+function ownersOf({ ownerGroups, ownerGroupsExcluded }: Settings): Owners {
+  const sorted = (gids: readonly number[]) => [...new Set(gids)].sort((a, b) => a - b);
+  if (ownerGroups !== "*") return { mode: "included", gids: sorted(ownerGroups) };
+  if (ownerGroupsExcluded.length === 0) return { mode: "all", gids: [] };
+  return { mode: "excluded", gids: sorted(ownerGroupsExcluded) };
 }
 
 /** One rule a port, the later rules replacing the earlier ones, sorted by port. */
@@ -102,12 +119,15 @@ export function canonicalText(policy: Omit<Policy, "id">): string {
   const prefix = ({ address, length }: Prefix): string =>
     `${address.family} ${Buffer.from(address.bytes).toString("hex")}/${length}`;
   return [
-    "shunt policy 1",
+    "shunt policy 2",
     `proxy ${policy.proxyUid} ${policy.proxyGid}`,
     `to ${policy.outboundPort} ${policy.inboundPort}`,
     `other ${policy.captureOtherOutbound} ${policy.captureOtherInbound}`,
     `local ${policy.keepLocal}`,
     `loopback ${prefix(policy.loopback)}`,
+    `owners ${[policy.owners.mode, ...policy.owners.gids].join(" ")}`,
+    `dns ${policy.dns}`,
+    ...policy.routes.map((route) => `route ${prefix(route.prefix)} ${route.excluded}`),
     ...policy.ports.map((rule) => `port ${rule.direction} ${rule.port} ${rule.action} ${rule.reason}`),
     ...policy.ranges.map((rule) => `range ${prefix(rule.prefix)} ${rule.action} ${rule.reason}`),
   ].join("\n");

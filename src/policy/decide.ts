@@ -3,14 +3,19 @@
  * runs on both, and a property test compares this with Istio's list (semantics, section 3).
  *
  * The order, first match wins. `local`: the destination is loopback or one of the pod's own addresses.
+ *  0. IPv6, and it is not captured in this pod                          bypass   family-off
+ *     the longest route leaves by an excluded interface                 bypass   excluded-interface
  *  1. a port rule that says bypass                                       its reason (TCP and UDP)
  *  2. local, from 127.0.0.6 or ::6                                       bypass   passthrough-source
  *  3. the proxy's uid or cgroup:
  *     a. local, TCP, outside the loopback range, port 15008              bypass   tunnel-port
  *     b. local, TCP, outside the loopback range                          redirect proxy-to-self, inbound port
- *     c. else                                                            bypass   proxy
- *  4. local, unless the policy keeps local destinations                  bypass   loopback or local-address
+ *     c. else; with DNS capture also a. and b. of port 53 by the uid     bypass   proxy
+ *  4. local, unless the policy keeps local destinations;                 bypass   loopback or local-address
+ *     with DNS capture only TCP to other ports than 53
  *  5. the proxy's gid: as 3. After 4, so another uid with this gid does not come back through the proxy.
+ *     owner groups: not of an included one, or of an excluded one        bypass   owner-group
+ *     port 53 where DNS is captured, of the servers that are             redirect dns, 15053
  *  6. not TCP                                                            bypass   not-tcp
  *  7. inside the loopback range                                          bypass   loopback
  *  8. the longest range rule says bypass                                 its reason
@@ -27,6 +32,12 @@ import { tunnelPort } from "./compile.js";
 export interface PodFacts {
   /** The pod's own addresses on any interface. Those of loopback need not be in it. */
   readonly localAddresses: readonly Address[];
+  /** Of its resolv.conf; asked where DNS capture is limited to them. */
+  readonly dnsServers?: readonly Address[];
+  /** Whether IPv6 is captured. */
+  readonly captureIpv6?: boolean;
+  /** Indexes of the excluded interfaces. */
+  readonly excludedInterfaces?: readonly number[];
 }
 
 export interface OutboundSocket {
@@ -57,6 +68,8 @@ export interface Decision {
 export function decideOutbound(policy: Policy, pod: PodFacts, socket: OutboundSocket): Decision {
   const { protocol, source, port } = socket;
   const destination = reached(socket);
+  if (destination.family === 6 && pod.captureIpv6 !== true) return bypass("family-off");
+  if (longest(policy.routes, destination)?.excluded) return bypass("excluded-interface");
   const named = findPort(policy, "outbound", port);
   if (named?.action === "bypass") return bypass(named.reason, named);
 
@@ -68,32 +81,56 @@ export function decideOutbound(policy: Policy, pod: PodFacts, socket: OutboundSo
     destination.family === 4
       ? contains(policy.loopback, { address: destination, length: 32 })
       : equal(destination, loopback6);
-  const proxy = (): Decision => {
+  const dns = policy.dns !== "off";
+  const proxy = (byUid: boolean): Decision => {
     if (!local || protocol !== "tcp" || inLoopbackRange) return bypass("proxy");
+    // Its resolver may live in the pod itself.
+    if (byUid && dns && port === dnsPort) return bypass("proxy");
     if (port === tunnelPort) return bypass("tunnel-port");
     return redirect(policy.inboundPort, "proxy-to-self");
   };
 
-  if (socket.isProxyCgroup || socket.uid === policy.proxyUid) return proxy();
-  if (local && !policy.keepLocal) return bypass(loopback ? "loopback" : "local-address");
-  if (socket.gid === policy.proxyGid) return proxy();
+  if (socket.isProxyCgroup || socket.uid === policy.proxyUid) return proxy(true);
+  if (local && !policy.keepLocal && (!dns || (protocol === "tcp" && port !== dnsPort)))
+    return bypass(loopback ? "loopback" : "local-address");
+  if (socket.gid === policy.proxyGid) return proxy(false);
+  const listed = policy.owners.gids.includes(socket.gid);
+  if (policy.owners.mode === "included" ? !listed : listed) return bypass("owner-group");
+  const server = (known: Address) => equal(known, destination);
+  if (dns && port === dnsPort && (policy.dns === "all" || pod.dnsServers?.some(server)))
+    return redirect(proxyDnsPort, "dns");
   if (protocol !== "tcp") return bypass("not-tcp");
   if (inLoopbackRange) return bypass("loopback");
 
-  const range = longestRange(policy, destination);
+  const range = longest(policy.ranges, destination);
   if (range?.action === "bypass") return bypass(range.reason, range);
   const rule = named ?? range;
   if (rule !== undefined) return redirect(policy.outboundPort, rule.reason, rule);
   return policy.captureOtherOutbound ? redirect(policy.outboundPort, "included-all") : bypass("not-included");
 }
 
-/** Inbound TCP that arrives from outside the pod (semantics, section 4). @param port the local one, host order. */
-export function decideInbound(policy: Policy, port: number): Decision {
+export interface InboundSocket {
+  /** The local one, host order. */
+  readonly port: number;
+  readonly family?: 4 | 6;
+  /** Index of the interface that it arrived at; 0 where that is not asked. */
+  readonly interface?: number;
+}
+
+/** Inbound TCP that arrives from outside the pod (semantics, section 4). */
+export function decideInbound(policy: Policy, pod: PodFacts, socket: InboundSocket): Decision {
+  const { port, family = 4, interface: index = 0 } = socket;
+  if (family === 6 && pod.captureIpv6 !== true) return bypass("family-off");
+  if (pod.excludedInterfaces?.includes(index)) return bypass("excluded-interface");
   const rule = findPort(policy, "inbound", port);
   if (rule?.action === "bypass") return bypass(rule.reason, rule);
   if (rule !== undefined) return redirect(policy.inboundPort, rule.reason, rule);
   return policy.captureOtherInbound ? redirect(policy.inboundPort, "included-all") : bypass("not-included");
 }
+
+const dnsPort = 53;
+/** Of every proxy of Istio's (pilot/pkg/bootstrap, DNS_PROXY_ADDR). */
+const proxyDnsPort = 15053;
 
 function bypass(reason: Reason, rule?: PortRule | RangeRule): Decision {
   return { verdict: "bypass", to: null, reason, ...(rule === undefined ? {} : { rule }) };
@@ -109,13 +146,13 @@ function findPort(policy: Policy, direction: PortRule["direction"], port: number
 }
 
 /** The longest-prefix lookup. */
-function longestRange(policy: Policy, address: Address): RangeRule | undefined {
+function longest<R extends { readonly prefix: Prefix }>(rules: readonly R[], address: Address): R | undefined {
   const whole: Prefix = { address, length: address.family === 4 ? 32 : 128 };
-  let longest: RangeRule | undefined;
-  for (const rule of policy.ranges) {
-    if (contains(rule.prefix, whole) && rule.prefix.length >= (longest?.prefix.length ?? 0)) longest = rule;
+  let found: R | undefined;
+  for (const rule of rules) {
+    if (contains(rule.prefix, whole) && rule.prefix.length >= (found?.prefix.length ?? 0)) found = rule;
   }
-  return longest;
+  return found;
 }
 
 /**

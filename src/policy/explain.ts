@@ -12,9 +12,10 @@ import { type Problem, shownValue } from "../model/problem.js";
 import type { Reason, Verdict } from "../model/verdict.js";
 import { interceptionModeKey } from "./annotations.js";
 import { tunnelPort } from "./compile.js";
-import { type Decision, decideInbound, decideOutbound } from "./decide.js";
+import { type Decision, decideInbound, decideOutbound, type PodFacts } from "./decide.js";
 import type { EnrolmentOptions } from "./enrolment.js";
 import { type Origin, originOf } from "./explainOrigin.js";
+import { capturesIpv6 } from "./family.js";
 import { podPolicy } from "./podPolicy.js";
 
 export type Question =
@@ -62,12 +63,19 @@ function outboundSteps(policy: Policy): Steps {
     policy.ranges.filter((rule) => rule.action === action).map(({ prefix }) => formatPrefix(prefix));
   const proxy: readonly Reason[] = ["proxy", "proxy-to-self", "tunnel-port"];
   const kept = policy.keepLocal ? ": goes on, since a loopback range is included" : "";
+  const { owners, dns } = policy;
+  const away = policy.routes.filter((route) => route.excluded).map(({ prefix }) => formatPrefix(prefix));
+  const groups = owners.mode === "all" ? [] : [listed(`${owners.mode} groups`, owners.gids)];
+  const servers = dns === "all" ? "any server" : "a server of resolv.conf";
   return [
+    ...(away.length === 0 ? [] : [[listed("leaves by an excluded interface", away), ["excluded-interface"]] as const]),
     [listed("excluded ports", ports("bypass")), ["excluded-port"]],
     ["from 127.0.0.6 or ::6 to the pod itself", ["passthrough-source"]],
     [`the proxy (uid ${policy.proxyUid})`, proxy],
     [`loopback or the pod's own address${kept}`, policy.keepLocal ? [] : ["local-address", "loopback"]],
     [`the proxy's group (gid ${policy.proxyGid})`, proxy],
+    ...groups.map((text) => [text, ["owner-group"]] as const),
+    ...(dns === "off" ? [] : [[`port 53 of ${servers}`, ["dns"]] as const]),
     ["not TCP", ["not-tcp"]],
     [`in ${formatPrefix(policy.loopback)} or ::1`, ["loopback"]],
     [listed("excluded ranges", ranges("bypass")), ["excluded-range"]],
@@ -108,6 +116,10 @@ function builtIn(policy: Policy, question: Question, reason: Reason): string {
     "passthrough-source": "from 127.0.0.6 or ::6 to the pod itself: the proxy hands on what it let in",
     "local-address": `${destination} is an address of the pod itself`,
     loopback: `${destination} is ${/^(?:0\.0\.0\.0|::)$/.test(destination) ? "reached as " : ""}loopback`,
+    "family-off": "IPv6 is not captured in this pod: its first address is IPv4, and it is not dual-stack",
+    "excluded-interface": `${destination} is reached through an excluded interface`,
+    "owner-group": `the caller's group is not captured (${[policy.owners.mode, ...policy.owners.gids].join(" ")})`,
+    dns: "port 53 goes to the proxy's DNS port",
     "not-tcp": `${question.protocol} is not captured`,
   };
   return words[reason] ?? reason;
@@ -116,24 +128,24 @@ function builtIn(policy: Policy, question: Question, reason: Reason): string {
 /** An application's id. */
 const otherThan = (id: number): number => (id === 1000 ? 1001 : 1000);
 
-function decide(policy: Policy, localAddresses: readonly Address[], question: Question): Decision {
-  if (question.direction === "inbound") return decideInbound(policy, question.port);
+function decide(policy: Policy, pod: PodFacts, question: Question): Decision {
+  if (question.direction === "inbound") return decideInbound(policy, pod, { port: question.port });
   const { as, protocol, destination, port, source } = question;
   const { proxyUid: uid, proxyGid: gid } = policy;
   const ids = as === "proxy" ? { uid, gid } : { uid: otherThan(uid), gid: otherThan(gid) };
   const socket = { protocol, source, destination, port, ...ids, isProxyCgroup: false };
-  return decideOutbound(policy, { localAddresses }, socket);
+  return decideOutbound(policy, pod, socket);
 }
 
 /** @param origin of the rules that somebody wrote. @param source of those that are the same for everybody. */
 function explainWith(
   policy: Policy,
-  localAddresses: readonly Address[],
+  facts: PodFacts,
   question: Question,
   origin: (decision: Decision) => Origin | undefined,
   source: string,
 ): Explanation {
-  const decision = decide(policy, localAddresses, question);
+  const decision = decide(policy, facts, question);
   const { verdict, reason, to } = decision;
   const outbound = question.direction === "outbound";
   const proxy = outbound && question.destination.family === 6 ? "[::1]" : "127.0.0.1";
@@ -148,7 +160,7 @@ function explainWith(
 }
 
 /** A policy as the kernel's maps hold it: what made it is not known there. */
-export function explainPolicy(policy: Policy, localAddresses: readonly Address[], question: Question): Explanation {
+export function explainPolicy(policy: Policy, facts: PodFacts, question: Question): Explanation {
   const id = formatPolicyId(policy.id);
   const origin = ({ rule, reason }: Decision): Origin | undefined => {
     if (rule !== undefined) {
@@ -160,7 +172,7 @@ export function explainPolicy(policy: Policy, localAddresses: readonly Address[]
     const set = reason === "included-all" ? "set" : "not set";
     return { rule: `capture-other-${question.direction} is ${set}`, source: `policies ${id}` };
   };
-  return explainWith(policy, localAddresses, question, origin, `policies ${id}`);
+  return explainWith(policy, facts, question, origin, `policies ${id}`);
 }
 
 /**
@@ -189,12 +201,12 @@ export function explainOutside(why: string): Explanation {
 
 /**
  * What the agent has done with a socket of this pod, by what its document says.
- * @param localAddresses the pod's own, without loopback.
+ * @param addresses the pod's own, without loopback, those of its status first.
  */
 export function explain(
   pod: Pod,
   options: EnrolmentOptions,
-  localAddresses: readonly Address[],
+  addresses: readonly Address[],
   question: Question,
 ): Explanation & { readonly problems: readonly Problem[] } {
   const compiled = podPolicy(pod, options);
@@ -204,5 +216,6 @@ export function explain(
   const { direction, port } = question;
   const place = { direction, port, address: direction === "outbound" ? question.destination : undefined };
   const origin = ({ reason }: Decision) => originOf(pod, policy, place, reason);
-  return { ...explainWith(policy, localAddresses, question, origin, "default"), problems };
+  const facts = { localAddresses: addresses, captureIpv6: capturesIpv6(addresses, compiled.dualStack) };
+  return { ...explainWith(policy, facts, question, origin, "default"), problems };
 }

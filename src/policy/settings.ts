@@ -16,6 +16,14 @@ export interface Settings {
   readonly proxyGid: number;
   readonly outboundPort: number;
   readonly inboundPort: number;
+  /** `*`: every group; then `ownerGroupsExcluded` counts. */
+  readonly ownerGroups: "*" | readonly number[];
+  readonly ownerGroupsExcluded: readonly number[];
+  readonly dnsCapture: boolean;
+  /** IPv6 is captured if the pod has any address of it, not only if its first one is. */
+  readonly dualStack: boolean;
+  /** Names of interfaces: what leaves or arrives there is not captured. */
+  readonly excludeInterfaces: readonly string[];
   /** IPv4, within 127.0.0.0/8. */
   readonly loopback: Prefix;
 }

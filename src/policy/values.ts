@@ -119,6 +119,39 @@ function parseItems<T>(text: string, parse: (item: string) => Parsed<T>): Parsed
   return { value };
 }
 
+/** A name as istio-iptables takes it: at most 15 characters (IFNAMSIZ with its NUL), a letter first. */
+function parseInterface(item: string): Parsed<string> {
+  if (item === "") return { why: "an empty item: remove the extra comma", item };
+  if (item.length <= 15 && /^[a-zA-Z][a-zA-Z0-9_.-]*$/.test(item)) return { value: item };
+  return { why: "not the name of an interface: a letter, then letters, digits, _ . or -, 15 characters at most", item };
+}
+
+/** Names separated by commas, without white space; "" is none. */
+export function parseInterfaces(text: string): Parsed<readonly string[]> {
+  return text === "" ? { value: [] } : parseItems(text, parseInterface);
+}
+
+/** Istio's limit (tools/istio-iptables/pkg/config, ValidateOwnerGroups). */
+const mostGroups = 64;
+
+/** Numbers of groups separated by commas; empty items are passed over, as Istio does. */
+export function parseGroups(text: string): Parsed<readonly number[]> {
+  const value: number[] = [];
+  for (const item of text.split(",")) {
+    if (item === "") continue;
+    // iptables would look a name up on the node; which pod's group it is, only the pod's image knows.
+    if (!/^[0-9]+$/.test(item) || Number(item) > 0xfffffffe)
+      return { why: "not the number of a group; names cannot be resolved outside the pod", item };
+    value.push(Number(item));
+  }
+  return value.length <= mostGroups ? { value } : { why: `more than ${mostGroups} groups`, item: text };
+}
+
+/** As {@link parseGroups}, or exactly `*`. */
+export function parseGroupsOrStar(text: string): Parsed<"*" | readonly number[]> {
+  return text === "*" ? { value: "*" } : parseGroups(text);
+}
+
 /** Go's strconv.ParseBool. @returns undefined for anything else. */
 export function parseBool(text: string): boolean | undefined {
   if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;

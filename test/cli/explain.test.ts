@@ -92,7 +92,7 @@ test("who asks, how and from where", async () => {
     "the proxy to 10.88.0.2:80, tcp, from 127.0.0.6: passthrough-source",
   );
   assert.is(await asked("--to", "10.9.9.9:53", "--udp"), "the application to 10.9.9.9:53, udp: not-tcp");
-  assert.is(await asked("--to", "[::1]:53"), "the application to [::1]:53, tcp: loopback");
+  assert.is(await asked("--to", "[::1]:53"), "the application to [::1]:53, tcp: family-off");
   assert.is(await asked("--inbound", "8080"), "inbound, port 8080: included-all");
 });
 
@@ -118,13 +118,6 @@ test("a pod with problems: they are shown, and what they mean", async () => {
     await run("--pod", "demo/broken", "--to", "10.9.9.9:80"),
     /\nproblem {2}.*extra comma\nnote {5}a bad value/,
   );
-});
-
-test("what the programs do not steer yet is said", async () => {
-  const notes = async (...args: string[]) => (await json("--pod", "demo/server", ...args)).notes.join();
-  assert.is(await notes("--to", "10.9.9.9:80"), "");
-  assert.match(await notes("--to", "[2001:db8::1]:80"), /do not steer IPv6 connections yet/);
-  assert.match(await notes("--inbound", "80"), /do not steer inbound connections yet/);
 });
 
 test("a pod that is not there: near names, and what could not be read", async () => {

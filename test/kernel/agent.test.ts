@@ -372,7 +372,7 @@ test(
     assert.is(outcome.status, 0, outcome.stderr);
     assert.match(
       outcome.stdout,
-      /detached shunt_sk_lookup \(\d\), shunt_connect4, .*\nremoved \d+ maps: .*\nunmounted .*\nthe kernel has none of them any more\n/,
+      /detached shunt_sk_lookup \(\d\), shunt_connect6, .*\nremoved \d+ maps: .*\nunmounted .*\nthe kernel has none of them any more\n/,
     );
     assert.equal(mounted(), []);
     assert.is(await reach(a, toFirst), "direct");

@@ -201,7 +201,7 @@ test(
     more.load();
     const link = more.attachCgroup("shunt_connect4", root);
     const { id, programId } = link.info();
-    link.pin(join(pinDirectory(bpffs), "links", "shunt_connect6"));
+    link.pin(join(pinDirectory(bpffs), "links", "shunt_another"));
     link.close();
     more.close();
     assert.is(attached(root).length, 2);

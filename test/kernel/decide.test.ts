@@ -67,13 +67,13 @@ test("random policies and sockets: the kernel's verdict, reason and port are the
         fc.array(anySocket, { minLength: 12, maxLength: 12 }),
         async (settings, questions) => {
           const policy = compilePolicy(settings);
-          await bed.enrol([[pod, policy, { localAddresses }]]);
+          await bed.enrol([[pod, policy, { localAddresses, captureIpv6: true }]]);
           for (const question of questions) {
             const client = clients[question.caller] ?? assert.unreachable();
             const { uid, gid } = callers[question.caller] ?? callers[0];
             const model = decideOutbound(
               policy,
-              { localAddresses },
+              { localAddresses, captureIpv6: true },
               {
                 protocol: "tcp",
                 source: question.source === undefined ? undefined : address(question.source),

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { PodState, Want } from "../../src/maps/state.js";
 import { addressFromBytes, maskAddress } from "../../src/model/address.js";
-import type { Policy, PortRule, RangeRule } from "../../src/model/policy.js";
+import type { DnsCapture, Owners, Policy, PortRule, RangeRule } from "../../src/model/policy.js";
 
 export const addressArbitrary = fc
   .oneof(fc.uint8Array({ minLength: 4, maxLength: 4 }), fc.uint8Array({ minLength: 16, maxLength: 16 }))
@@ -36,6 +36,16 @@ export function policyArbitrary(id: bigint): fc.Arbitrary<Policy> {
     captureOtherOutbound: fc.boolean(),
     captureOtherInbound: fc.boolean(),
     keepLocal: fc.boolean(),
+    owners: fc.constantFrom<Owners>(
+      { mode: "all", gids: [] },
+      { mode: "included", gids: [] },
+      { mode: "included", gids: [0, 7] },
+      { mode: "excluded", gids: [7] },
+    ),
+    dns: fc.constantFrom<DnsCapture>("off", "all", "resolv-conf"),
+    routes: fc
+      .uniqueArray(rangeArbitrary, { selector: rangeText, maxLength: 3 })
+      .map((ranges) => ranges.map(({ prefix, action }) => ({ prefix, excluded: action === "bypass" }))),
     loopback: fc.constant(maskAddress(addressFromBytes(Uint8Array.of(127, 0, 0, 1)), 32)),
     ports: fc.uniqueArray(portArbitrary, { selector: (port) => `${port.direction} ${port.port}`, maxLength: 5 }),
     ranges: fc.uniqueArray(rangeArbitrary, { selector: rangeText, maxLength: 5 }),
@@ -55,6 +65,8 @@ function podArbitrary(cgroupId: bigint): fc.Arbitrary<PodState> {
     ipv4: fc.option(fc.constant(addressFromBytes(Uint8Array.of(10, 0, 0, 1))), { nil: undefined }),
     ipv6: fc.constant(undefined),
     localAddresses: fc.uniqueArray(addressArbitrary, { selector: (a) => a.bytes.join(), maxLength: 3 }),
+    dnsServers: fc.uniqueArray(addressArbitrary, { selector: (a) => a.bytes.join(), maxLength: 2 }),
+    excludedInterfaces: fc.uniqueArray(fc.nat(3), { maxLength: 2 }),
   });
 }
 

@@ -67,6 +67,8 @@ export function fakeMaps(contract: Contract, sizes: Partial<Record<StateMap, num
     port_rules: of("port_rules", contract.portKey.size, contract.rule.size),
     range_rules: of("range_rules", contract.rangeKey.size, contract.rule.size),
     local_addrs: of("local_addrs", contract.localKey.size, 1),
+    owner_groups: of("owner_groups", contract.groupKey.size, 1),
+    excluded_interfaces: of("excluded_interfaces", contract.interfaceKey.size, 1),
     verdicts: of("verdicts", contract.verdictKey.size, 8),
   };
 }

@@ -201,12 +201,19 @@ test("the policy's struct says what the policy says", () => {
     captureOtherOutbound: true,
     keepLocal: false,
     captureOtherInbound: false,
-  };
+    owners: { mode: "excluded", gids: [7] },
+    dns: "all",
+    routes: [],
+  } as const;
   const decoded = contract.policy.decode(encodePolicy(contract, policy));
   assert.is(decoded.id, 5n);
   assert.is(decoded.proxy_uid, 1337);
   const flags = contract.policyFlags;
-  assert.is(decoded.flags, flags["capture-other-outbound"] | flags["has-outbound-ports"]);
+  const set = ["capture-other-outbound", "has-outbound-ports", "groups-excluded", "dns", "dns-all-servers"] as const;
+  assert.is(
+    decoded.flags,
+    set.reduce((bits, name) => bits | flags[name], 0),
+  );
   assert.is(policyKeys(contract, policy).ports.length, contract.portKey.size);
 });
 

@@ -56,6 +56,17 @@ export const anySettings: fc.Arbitrary<Settings> = fc.record({
   proxyGid: fc.constantFrom(1337, 1000),
   outboundPort: fc.constantFrom(15001, 1),
   inboundPort: fc.constantFrom(15006, 2),
+  ownerGroups: fc.oneof(
+    { weight: 4, arbitrary: fc.constant("*" as const) },
+    { weight: 1, arbitrary: fc.array(id, { maxLength: 3 }) },
+  ),
+  ownerGroupsExcluded: fc.oneof(
+    { weight: 4, arbitrary: fc.constant<number[]>([]) },
+    { weight: 1, arbitrary: fc.array(id, { maxLength: 3 }) },
+  ),
+  dnsCapture: fc.boolean(),
+  dualStack: fc.boolean(),
+  excludeInterfaces: fc.constant<string[]>([]),
   loopback: fc.constantFrom("127.0.0.1/32", "127.0.0.0/8", "127.0.0.0/31", "127.255.0.0/16").map(prefix),
 });
 
@@ -75,4 +86,8 @@ export const anySocket: fc.Arbitrary<OutboundSocket> = fc
     return { ...socket, source: bound?.family === socket.destination.family ? bound : undefined };
   });
 
-export const anyPod: fc.Arbitrary<PodFacts> = fc.subarray([...own]).map((localAddresses) => ({ localAddresses }));
+export const anyPod: fc.Arbitrary<PodFacts> = fc.record({
+  localAddresses: fc.subarray([...own]),
+  dnsServers: fc.array(anyAddress, { maxLength: 3 }),
+  captureIpv6: fc.oneof(fc.constant(true), fc.constant(true), fc.boolean()),
+});

@@ -90,6 +90,11 @@ const shuffled = (settings: Settings): fc.Arbitrary<Settings> => {
     proxyGid: fc.constant(settings.proxyGid),
     outboundPort: fc.constant(settings.outboundPort),
     inboundPort: fc.constant(settings.inboundPort),
+    ownerGroups: orStar(settings.ownerGroups),
+    ownerGroupsExcluded: shuffle(settings.ownerGroupsExcluded),
+    dnsCapture: fc.constant(settings.dnsCapture),
+    dualStack: fc.constant(settings.dualStack),
+    excludeInterfaces: shuffle(settings.excludeInterfaces),
     loopback: fc.constant(settings.loopback),
   });
 };
@@ -141,12 +146,14 @@ test("the id is the same on every node: a known one", () => {
   assert.is(
     canonicalText(policy),
     [
-      "shunt policy 1",
+      "shunt policy 2",
       "proxy 1337 1337",
       "to 15001 15006",
       "other true true",
       "local false",
       "loopback 4 7f000001000000000000000000000000/32",
+      "owners all",
+      "dns off",
       "port inbound 15008 bypass tunnel-port",
       "port inbound 15020 bypass excluded-port",
       "port inbound 15021 bypass excluded-port",
@@ -155,7 +162,7 @@ test("the id is the same on every node: a known one", () => {
       "range 4 0a000000000000000000000000000000/8 bypass excluded-range",
     ].join("\n"),
   );
-  assert.is(policy.id.toString(16), "7cc0f187062ecaf7");
+  assert.is(policy.id.toString(16), "727db90e46de8c82");
 });
 
 test("ranges are sorted, each prefix once, and no rule lies in one that says the same", () => {

@@ -9,7 +9,7 @@ import { anyPod, anyPort, anySettings, anySocket } from "./arbitrary.js";
 import { address, defaults, ranges } from "./kit.js";
 import { inbound, outbound } from "./list.js";
 
-const pod = { localAddresses: [address("10.9.9.9"), address("fd00::2")] };
+const pod = { captureIpv6: true, localAddresses: [address("10.9.9.9"), address("fd00::2")] };
 
 interface Call {
   readonly settings?: Partial<Settings>;
@@ -123,11 +123,12 @@ test("the compiled policy decides as the list does", () => {
       anySettings,
       anyPod,
       fc.array(anySocket, { minLength: 1, maxLength: 4 }),
-      (settings, facts, sockets) => {
-        const policy = compilePolicy(settings);
+      fc.constantFrom("all", "resolv-conf"),
+      (settings, facts, sockets, dns) => {
+        const policy = compilePolicy(settings, dns);
         for (const socket of sockets) {
           const { to, reason, verdict } = decideOutbound(policy, facts, socket);
-          assert.equal({ to, reason }, outbound(settings, facts.localAddresses, socket));
+          assert.equal({ to, reason }, outbound(settings, facts, socket, dns === "all"));
           assert.is(verdict, to === null ? "bypass" : "redirect");
         }
       },
@@ -140,7 +141,7 @@ test("every reason that the list can give is met by the property", () => {
   const seen = new Set<string>();
   fc.assert(
     fc.property(anySettings, anyPod, anySocket, (settings, facts, socket) => {
-      seen.add(outbound(settings, facts.localAddresses, socket).reason);
+      seen.add(outbound(settings, facts, socket).reason);
     }),
     { numRuns: 3000, seed: 1 },
   );
@@ -158,6 +159,9 @@ test("every reason that the list can give is met by the property", () => {
     "not-included",
     "not-tcp",
     "tunnel-port",
+    "family-off",
+    "owner-group",
+    "dns",
   ];
   assert.equal([...seen].sort(), expected.sort());
 });
@@ -165,7 +169,7 @@ test("every reason that the list can give is met by the property", () => {
 test("inbound: the compiled policy decides as the list does", () => {
   fc.assert(
     fc.property(anySettings, anyPort, (settings, port) => {
-      const { to, reason } = decideInbound(compilePolicy(settings), port);
+      const { to, reason } = decideInbound(compilePolicy(settings), { localAddresses: [] }, { port });
       assert.equal({ to, reason }, inbound(settings, port));
     }),
     { numRuns: 2000 },
@@ -174,7 +178,7 @@ test("inbound: the compiled policy decides as the list does", () => {
 
 test("inbound: the cases of the contract", () => {
   const decide = (settings: Partial<Settings>, port: number): [number | null, Reason] => {
-    const { to, reason } = decideInbound(compilePolicy({ ...defaults, ...settings }), port);
+    const { to, reason } = decideInbound(compilePolicy({ ...defaults, ...settings }), { localAddresses: [] }, { port });
     return [to, reason];
   };
   assert.equal(decide({}, 8080), [15006, "included-all"]);

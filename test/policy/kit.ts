@@ -79,5 +79,10 @@ export const defaults: Settings = {
   proxyGid: 1337,
   outboundPort: 15001,
   inboundPort: 15006,
+  ownerGroups: "*",
+  ownerGroupsExcluded: [],
+  dnsCapture: false,
+  dualStack: false,
+  excludeInterfaces: [],
   loopback: prefix("127.0.0.1/32"),
 };

@@ -1,11 +1,10 @@
 /**
  * Istio's list of rules, first match wins, on settings that nothing has been resolved in: semantics, sections 3
- * and 4, line by line, without DNS, owner groups, interfaces and Sidecars, which are not built yet, and for pods
- * with IPv6. It shares no code with the compiler: addresses are numbers here.
+ * and 4, line by line, without Sidecars and with the routes of a pod that excludes no interface. It shares no code with the compiler: addresses are numbers here.
  */
 import type { Address } from "../../src/model/address.js";
 import type { Reason } from "../../src/model/verdict.js";
-import type { OutboundSocket } from "../../src/policy/decide.js";
+import type { OutboundSocket, PodFacts } from "../../src/policy/decide.js";
 import type { Settings } from "../../src/policy/settings.js";
 import type { Range } from "../../src/policy/values.js";
 
@@ -29,8 +28,10 @@ function within(address: Address, block: Address, length: number): boolean {
 const inRanges = (dst: Address, ranges: readonly Range[]): boolean =>
   ranges.some(({ prefix }) => within(dst, prefix.address, prefix.length));
 
-export function outbound(settings: Settings, own: readonly Address[], socket: OutboundSocket): Listed {
+/** @param all whether DNS is captured for every server, or for those of resolv.conf. */
+export function outbound(settings: Settings, pod: PodFacts, socket: OutboundSocket, all = true): Listed {
   const { source, protocol, port, uid, gid } = socket;
+  const own = pod.localAddresses;
   // "0.0.0.0 and :: connect to loopback", or IPv4 to the source if that is bound.
   let dst = socket.destination;
   if (number(dst) === 0n) {
@@ -48,6 +49,7 @@ export function outbound(settings: Settings, own: readonly Address[], socket: Ou
   const included = settings.includeOutboundRanges;
   const keepLo = included !== "*" && included.some((range) => range.loopback);
 
+  if (!v4 && pod.captureIpv6 !== true) return pass("family-off");
   if (settings.excludeOutboundPorts.includes(port)) return pass("excluded-port");
   if (lo && source !== undefined && number(source) === (source.family === 4 ? 0x7f000006n : 6n))
     return pass("passthrough-source");
@@ -55,13 +57,25 @@ export function outbound(settings: Settings, own: readonly Address[], socket: Ou
     [uid === settings.proxyUid || socket.isProxyCgroup, "uid"],
     [gid === settings.proxyGid, "gid"],
   ];
-  for (const [mine] of proxies) {
+  const dns = settings.dnsCapture;
+  for (const [mine, which] of proxies) {
     if (mine) {
-      if (lo && protocol === "tcp" && !LB && port !== 15008) return redirect(settings.inboundPort, "proxy-to-self");
-      return pass(lo && protocol === "tcp" && !LB ? "tunnel-port" : "proxy");
+      const ownDns = dns && which === "uid" && port === 53;
+      if (lo && protocol === "tcp" && !LB && port !== 15008 && !ownDns)
+        return redirect(settings.inboundPort, "proxy-to-self");
+      return pass(lo && protocol === "tcp" && !LB && !ownDns ? "tunnel-port" : "proxy");
     }
-    if (lo && !keepLo) return pass(isLoopback ? "loopback" : "local-address");
+    if (lo && !keepLo) {
+      const reason = isLoopback ? "loopback" : "local-address";
+      if (!dns) return pass(reason);
+      if (protocol === "tcp" && port !== 53) return pass(reason);
+    }
   }
+  if (settings.ownerGroups === "*") {
+    if (settings.ownerGroupsExcluded.includes(gid)) return pass("owner-group");
+  } else if (!settings.ownerGroups.includes(gid)) return pass("owner-group");
+  const asked = (pod.dnsServers ?? []).some((server) => server.family === dst.family && number(server) === number(dst));
+  if (dns && port === 53 && (all || asked)) return redirect(15053, "dns");
   if (protocol !== "tcp") return pass("not-tcp");
   if (LB) return pass("loopback");
   if (inRanges(dst, settings.excludeOutboundRanges)) return pass("excluded-range");
