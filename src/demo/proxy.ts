@@ -2,7 +2,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { parseArgs } from "node:util";
 import { native } from "../kernel/native.js";
-import { addressFromBytes, formatAddress, parseAddress } from "../model/address.js";
+import { originalDestination } from "../kernel/originalDestination.js";
 import { type Endpoint, formatEndpoint, makeEndpoint, parseEndpoint } from "../model/endpoint.js";
 import { createForwarder, type Passage, proxyName } from "./proxyHttp.js";
 import { classify, createPicker, parseServices } from "./proxyRoute.js";
@@ -12,14 +12,6 @@ const silence = 200;
 
 /** The source that marks the proxy's own way to its application: it is not captured again (semantics, section 3). */
 const passthroughSource = "127.0.0.6";
-
-/** Where the connection was going before it was steered here. @throws KernelError: ENOENT if it was not. */
-export function originalDestination(socket: Socket): Endpoint {
-  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
-  const level = parseAddress(socket.localAddress ?? "")?.family === 6 ? 41 : 0;
-  const { address, port } = native().originalDestination(fd, level);
-  return { address: formatAddress(addressFromBytes(address)), port };
-}
 
 /** Whether a connection to there would come back here. */
 function leadsHere(to: Endpoint, listeners: readonly Endpoint[]): boolean {
