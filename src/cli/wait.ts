@@ -14,7 +14,8 @@ istio-proxy has others); it needs no privileges and no mounts. Exit code 1 if th
 
 It does what istio-validation does: it listens where the proxy will listen, connects from 127.0.0.1 to
 127.0.0.6:15002, where nobody listens, and looks where the connection arrives and what it was meant for. If a
-proxy has the port already, it is enough that the proxy takes the connection.
+proxy has the port already, it is enough that the proxy takes the connection; where the agent knows proxies by
+their cgroup (--proxy-identity=cgroup), that holds inside the proxy's own container only.
 
   --timeout S         seconds (default: 30); 0 tries once
   --outbound-port P   where the proxy listens for outbound connections (default: 15001)

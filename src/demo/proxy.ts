@@ -61,8 +61,8 @@ function sniff(socket: Socket, decided: (kind: "http" | "tcp") => void): void {
 }
 
 /**
- * `[--listen 127.0.0.1:15001]... [--inbound 0.0.0.0:15006]... [--service VIP:PORT=IP:PORT,...]...`: a transparent
- * proxy, as much of Envoy as the demo needs. HTTP/1.1 is forwarded with headers that say who did it, a service's
+ * `[--name NAME] [--listen 127.0.0.1:15001]... [--inbound 0.0.0.0:15006]... [--service VIP:PORT=IP:PORT,...]...`: a
+ * transparent proxy, as much of Envoy as the demo needs. HTTP/1.1 is forwarded with headers that say who did it, a service's
  * requests to its workloads in turn; other TCP is spliced. An inbound listener's connections go on to the
  * application of the same pod from 127.0.0.6. A connection whose original destination is unknown, or is the proxy
  * itself, is reset, with a line on stderr. Prints one line when it listens, and resolves.
@@ -71,6 +71,7 @@ export async function runProxy(argv: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...argv],
     options: {
+      name: { type: "string", default: proxyName },
       listen: { type: "string", multiple: true, default: ["127.0.0.1:15001"] },
       inbound: { type: "string", multiple: true, default: [] },
       service: { type: "string", multiple: true, default: [] },
@@ -88,7 +89,7 @@ export async function runProxy(argv: readonly string[]): Promise<void> {
     if (passage === undefined) throw new Error("a connection that was not accepted here");
     return passage;
   };
-  const forwarder = createForwarder(passageOf, pick);
+  const forwarder = createForwarder(values.name, passageOf, pick);
 
   const accept = (socket: Socket, source: string | undefined): void => {
     const peer = makeEndpoint(socket.remoteAddress, socket.remotePort);
