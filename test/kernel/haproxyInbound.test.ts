@@ -42,11 +42,12 @@ listen inbound
   server application 0.0.0.0:0 source 127.0.0.6
 `;
 
-async function startHaproxy(lab: Lab, where: LabPod): Promise<ChildProcess> {
+/** @param more its flags. */
+async function startHaproxy(lab: Lab, where: LabPod, ...more: readonly string[]): Promise<ChildProcess> {
   const file = join(lab.directory, "haproxy.cfg");
   writeFileSync(file, configuration);
   const ids = { uid: 1337, gid: 1337 };
-  const child = where.spawn(["haproxy", "-db", "-f", file], {
+  const child = where.spawn(["haproxy", "-db", "-f", file, ...more], {
     container: "istio-proxy",
     ...ids,
     stdio: ["ignore", "inherit", "inherit"],
@@ -131,6 +132,34 @@ test("from another pod and from the node: through HAProxy, but for the ports tha
     await ended;
     const [refused] = await neighbour.ask({ count: 1, parallel: 1, hosts: [pod], ports: [5000] });
     assert.is(refused?.said, "ECONNREFUSED", "without a proxy nobody gets to the application");
+  }));
+
+test("HAProxy replaced under load, its sockets beside the old ones until those close: never past it, never refused", () =>
+  withHaproxy(async (lab, mine, theirs, haproxy) => {
+    const neighbour = await startClient(theirs);
+    const ask = { parallel: 8, hosts: [pod], ports: [5000] };
+    let old = haproxy;
+    for (let i = 0; i < 5; i++) {
+      let replaced = false;
+      const load = async (): Promise<void> => {
+        while (!replaced) {
+          for (const result of await neighbour.ask({ ...ask, count: 100 })) {
+            // What waits in a listener's queue when it closes is reset, with or without us.
+            if (result.said !== "ECONNRESET") assert.equal(way(result), asked("inbound"), result.said);
+          }
+        }
+      };
+      const replace = async (): Promise<void> => {
+        const ended = new Promise((resolve) => old.once("exit", resolve));
+        // It binds with SO_REUSEPORT, and then tells its predecessor to close and finish.
+        old = await startHaproxy(lab, mine, "-sf", `${old.pid}`);
+        await ended;
+        replaced = true;
+      };
+      await Promise.all([load(), replace()]);
+    }
+    const after = await neighbour.ask({ ...ask, count: 100 });
+    for (const result of after) assert.equal(way(result), asked("inbound"));
   }));
 
 test("from within the pod: each lands where the table says", () =>
