@@ -10,7 +10,8 @@ export const waitHelp = `Usage: shunt wait [--timeout S]
 
 Returns once this pod is captured: an init container before istio-proxy, so that no container of the pod starts
 before its connections are steered. Run it as the proxy's user (runAsUser and runAsGroup 1337, unless
-istio-proxy has others); it needs no privileges and no mounts. Exit code 1 if the pod is not captured in time.
+istio-proxy has others; 0 counts as 1337); it needs no privileges and no mounts. Exit code 1 if the pod is not
+captured in time.
 
 It does what istio-validation does: it listens where the proxy will listen, connects from 127.0.0.1 to
 127.0.0.6:15002, where nobody listens, and looks where the connection arrives and what it was meant for. If a

@@ -1,4 +1,5 @@
 /** Istio's own acceptance test of a pod, by a client that has no code of ours in it. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -68,6 +69,16 @@ test("istio-validation passes with its first connection after the policy, whatev
         assert.ok(after.length <= 1, `${each.name}: the first after the policy was not enough: ${stdout}`);
       }
     });
+  }));
+
+test("it passes under Istio's own rules: the judge is right", () =>
+  withLab(async (lab, program) => {
+    const ruled = await pod(lab, "ruled", 2);
+    const rules = readFileSync(new URL("istio/cni-basic.golden", import.meta.url), "utf8");
+    await command(["nsenter", `--net=${ruled.netns}`, "iptables-restore"], rules);
+    const { status, stdout } = await validate(ruled, program, 1337).ended;
+    assert.is(status, 0, stdout);
+    assert.is(attempts(stdout).length, 1);
   }));
 
 test("it fails in a pod that is not enrolled, and for who is not the proxy", () =>
