@@ -11,7 +11,8 @@ export const demoHelp = `Usage: shunt demo [--keep]
 
 Makes three pods on this machine (cgroups, network namespaces), a service, a transparent proxy in each pod, and
 starts the real agent on a directory of their manifests. Then it edits annotations, the client's and one
-workload's, and shows which proxies each next call passes. Exit code 1 if a call goes elsewhere than Istio's contract says. Nothing is left behind.
+workload's, and shows which proxies each next call passes. Exit code 1 if a call goes elsewhere than Istio's
+contract says. Nothing is left behind.
 
   --keep   leave it running at the end, and print commands to try; Ctrl-C takes everything away
 `;

@@ -63,7 +63,7 @@ async function startHaproxy(lab: Lab, where: LabPod, ...more: readonly string[])
 const startServer = (where: LabPod, ...ports: readonly number[]): Promise<string> => {
   const listens = ports.map((port) => `0.0.0.0:${port}`);
   const ids = { container: "app", uid: 1000, gid: 1000 };
-  return firstLine(where.spawn(script("originServer.ts", "%l", ...listens), ids));
+  return firstLine(where.spawn(script("originServer.ts", "%l", ...listens), ids), 60_000);
 };
 
 async function withHaproxy(

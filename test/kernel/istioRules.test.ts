@@ -7,17 +7,16 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
-import { command, firstLine } from "../../src/demo/process.js";
+import { command } from "../../src/demo/process.js";
 import { withBed } from "./agentBed.js";
-import { script } from "./bed.js";
-import { type Client, startClient } from "./client.js";
+import { type Endpoints, makeEndpoints } from "./endpoint.js";
 
 /** Who opens the connection: from within the pod, but for `neighbour`. */
 const callers = {
-  app: { uid: 1000, gid: 1000 },
-  group: { uid: 1000, gid: 1337 },
-  proxy: { uid: 1337, gid: 1337 },
-  neighbour: { uid: 1000, gid: 1000 },
+  app: { container: "app", uid: 1000, gid: 1000 },
+  group: { container: "app", uid: 1000, gid: 1337 },
+  proxy: { container: "istio-proxy", uid: 1337, gid: 1337 },
+  neighbour: { container: "app", uid: 1000, gid: 1000 },
 } as const;
 type Caller = keyof typeof callers;
 
@@ -57,51 +56,50 @@ const name = ({ from, to, source }: Case): string => `${from}${source === undefi
 
 interface Subject {
   readonly pod: LabPod;
-  readonly clients: ReadonlyMap<Caller, Client>;
+  /** @returns what was answered, after the caller's own two ends. */
+  ask(from: Caller, to: string, source?: string): Promise<string[]>;
 }
 
 /** A pod with both listeners of a proxy and an application. */
-async function startPod(pod: LabPod, neighbour: LabPod): Promise<Subject> {
-  const serve = (container: string, ids: { uid: number; gid: number }, label: string, ...listens: string[]) =>
-    firstLine(pod.spawn(script("originServer.ts", label, ...listens), { container, ...ids }));
-  const ports = [5000, 15008, 15020, 15021, 15090].map((port) => `0.0.0.0:${port}`);
-  const started = Promise.all([
-    serve("istio-proxy", callers.proxy, "outbound", "127.0.0.1:15001"),
-    serve("istio-proxy", callers.proxy, "inbound", "0.0.0.0:15006"),
-    serve("app", callers.app, "app", ...ports),
+async function startPod(endpoints: Endpoints, pod: LabPod, neighbour: LabPod): Promise<Subject> {
+  const proxy = { pod, ...callers.proxy };
+  const app = { pod, ...callers.app };
+  await Promise.all([
+    endpoints.listen(proxy, "outbound", "127.0.0.1", 15001),
+    endpoints.listen(proxy, "inbound", "0.0.0.0", 15006),
+    ...[5000, 15008, 15020, 15021, 15090].map((port) => endpoints.listen(app, "app", "0.0.0.0", port)),
   ]);
-  const clients = await Promise.all(
-    (Object.keys(callers) as Caller[]).map(
-      async (from) => [from, await startClient(from === "neighbour" ? neighbour : pod, callers[from])] as const,
-    ),
-  );
-  await started;
-  return { pod, clients: new Map(clients) };
+  return {
+    pod,
+    async ask(from, to, source) {
+      const [host = "", port = ""] = to.split(":");
+      const place = { pod: from === "neighbour" ? neighbour : pod, ...callers[from] };
+      const flags = ["ends", ...(source === undefined ? [] : [`from=${source}`])];
+      return (await endpoints.call(place, host, Number(port), ...flags)).split(/\s/);
+    },
+  };
 }
 
 /** Asks every case, and compares where it arrives with what it says there. */
-async function agree({ pod, clients }: Subject, how: string): Promise<void> {
+async function agree({ pod, ask }: Subject, how: string): Promise<void> {
   for (const each of cases) {
     const what = `${how}: ${name(each)}`;
     const to = each.to.replace("pod", pod.address);
-    const [host = "", port = ""] = to.split(":");
-    const localAddress = each.source === undefined ? {} : { localAddress: each.source };
-    const ask = { count: 1, parallel: 1, hosts: [host], ports: [Number(port)], ...localAddress };
-    const [result] = (await clients.get(each.from)?.ask(ask)) ?? [];
-    const [by, origin, peer] = result?.said.split(" ") ?? [];
-    assert.is(by, each.by, `${what}: ${result?.said}`);
-    assert.is(peer, result?.local, `${what}: who the server sees`);
-    assert.is(result?.peer, to.replace("0.0.0.0", "127.0.0.1"), `${what}: getpeername`);
+    const said = await ask(each.from, to, each.source);
+    const [own, peer, by, , seen, origin] = said;
+    assert.is(by, each.by, `${what}: ${said.join(" ")}`);
+    assert.is(seen, own, `${what}: who the server sees`);
+    assert.is(peer, to.replace("0.0.0.0", "127.0.0.1"), `${what}: getpeername`);
     // The application's own sockets may ask: with rules the kernel knows them all, without it knows none.
     if (by === "inbound" || by === "outbound") assert.is(origin, to, `${what}: original destination`);
   }
 }
 
 /** To the proxy's port itself nothing was steered, so there is no other destination. */
-async function notStale({ clients }: Subject, how: string): Promise<void> {
-  const ask = { count: 1, parallel: 1, hosts: ["127.0.0.1"], ports: [15001] };
-  const [result] = (await clients.get("app")?.ask(ask)) ?? [];
-  assert.match(result?.said ?? "", /^outbound (E[A-Z]+|127\.0\.0\.1:15001) 127\.0\.0\.1:\d+$/, how);
+async function notStale({ ask }: Subject, how: string): Promise<void> {
+  const [, , by, , , origin = ""] = await ask("app", "127.0.0.1:15001");
+  assert.is(by, "outbound", how);
+  assert.match(origin, /^(E[A-Z]+|127\.0\.0\.1:15001)$/, how);
 }
 
 test("the rules alone, Shunt alone, and Shunt on top of the rules agree, original destinations included", async () => {
@@ -113,11 +111,12 @@ test("the rules alone, Shunt alone, and Shunt on top of the rules agree, origina
       make("plain", "10.88.6.2"),
       make("ruled", "10.88.6.3"),
     ]);
-    const outside = script("originServer.ts", "outside", "0.0.0.0:5000", "0.0.0.0:15020");
+    const endpoints = await makeEndpoints(lab.directory);
+    const outside = { pod: neighbour, ...callers.neighbour };
     const [alone, both] = await Promise.all([
-      startPod(plain, neighbour),
-      startPod(ruled, neighbour),
-      firstLine(neighbour.spawn(outside, { container: "app", ...callers.app })),
+      startPod(endpoints, plain, neighbour),
+      startPod(endpoints, ruled, neighbour),
+      ...[5000, 15020].map((port) => endpoints.listen(outside, "outside", "0.0.0.0", port)),
     ]);
     const rules = readFileSync(new URL("istio/cni-basic.golden", import.meta.url), "utf8");
     await command(["nsenter", `--net=${ruled.netns}`, "iptables-restore"], rules);

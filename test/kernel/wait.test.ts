@@ -41,8 +41,10 @@ test("it returns with the policy, before there is a proxy and beside one; elsewh
 
       const ids = { uid: 1337, gid: 1337 };
       const ports = ["127.0.0.1:15001", "0.0.0.0:15006"];
-      await firstLine(pod.spawn(script("originServer.ts", "proxy", ...ports), { container: "istio-proxy", ...ids }));
-      await firstLine(bare.spawn(script("originServer.ts", "proxy", ...ports), { container: "istio-proxy", ...ids }));
+      for (const where of [pod, bare]) {
+        const proxy = where.spawn(script("originServer.ts", "proxy", ...ports), { container: "istio-proxy", ...ids });
+        await firstLine(proxy, 60_000);
+      }
       const [beside, still] = await Promise.all([start(pod, 1337, "0"), start(bare, 1337, "0")]);
       assert.equal([beside.status, beside.stderr], [0, ""]);
       assert.match(beside.stdout, /was taken by the proxy on 127\.0\.0\.1:15006\n$/);
