@@ -21,9 +21,11 @@ const other = "10.88.5.3";
 /** A service with this pod alone behind it. */
 const service = "10.96.0.10";
 
+/** Four sockets on one port (SO_REUSEPORT), as Envoy has one for each of its workers. */
 const configuration = `
 global
   maxconn 1000
+  nbthread 4
 defaults
   mode tcp
   timeout connect 5s
@@ -38,7 +40,7 @@ backend service
 backend asked
   server asked 0.0.0.0:0
 listen inbound
-  bind :15006
+  bind :15006 shards 4
   server application 0.0.0.0:0 source 127.0.0.6
 `;
 
@@ -66,7 +68,9 @@ const startServer = (where: LabPod, ...ports: readonly number[]): Promise<string
   return firstLine(where.spawn(script("originServer.ts", "%l", ...listens), ids), 60_000);
 };
 
+/** @param first whether HAProxy is there before the agent; else it comes after the policy. */
 async function withHaproxy(
+  first: boolean,
   use: (lab: Lab, mine: LabPod, theirs: LabPod, haproxy: ChildProcess) => Promise<void>,
 ): Promise<void> {
   const lab = await openLab({ kind: "haproxyinbound" });
@@ -76,12 +80,13 @@ async function withHaproxy(
     );
     if (mine === undefined || theirs === undefined) throw new Error("no pods");
     await Promise.all([startServer(mine, 5000, 5001, 15008, 15020, 15021, 15090), startServer(theirs, 5000)]);
+    mine.container("istio-proxy"); // its id is in the manifest
+    const before = first ? await startHaproxy(lab, mine) : undefined;
     await withBed(lab, async (bed) => {
       const { agent } = await bed.ready();
-      mine.container("istio-proxy"); // its id is in the manifest
       await bed.edit(mine);
       await agent.waitFor((event) => event.event === "policy" && event.pod === `test/${mine.name}`);
-      const haproxy = await startHaproxy(lab, mine);
+      const haproxy = before ?? (await startHaproxy(lab, mine));
       await use(lab, mine, theirs, haproxy);
     });
   } finally {
@@ -114,7 +119,7 @@ async function ways(client: Client, to: string, more: Partial<Request> = {}): Pr
 const asked = (by: string): Way => ({ arrived: "as asked", by });
 
 test("from another pod and from the node: through HAProxy, but for the ports that are its own", () =>
-  withHaproxy(async (lab, _, theirs, haproxy) => {
+  withHaproxy(true, async (lab, _, theirs, haproxy) => {
     const [neighbour, node] = await Promise.all([
       startClient(theirs),
       startClientAt({ cgroup: dirname(lab.cgroupRoot), netns: lab.node }),
@@ -135,7 +140,7 @@ test("from another pod and from the node: through HAProxy, but for the ports tha
   }));
 
 test("HAProxy replaced under load, its sockets beside the old ones until those close: never past it, never refused", () =>
-  withHaproxy(async (lab, mine, theirs, haproxy) => {
+  withHaproxy(false, async (lab, mine, theirs, haproxy) => {
     const neighbour = await startClient(theirs);
     const ask = { parallel: 8, hosts: [pod], ports: [5000] };
     let old = haproxy;
@@ -163,7 +168,7 @@ test("HAProxy replaced under load, its sockets beside the old ones until those c
   }));
 
 test("from within the pod: each lands where the table says", () =>
-  withHaproxy(async (_, mine) => {
+  withHaproxy(false, async (_, mine) => {
     const [app, group, proxy] = await Promise.all([
       startClient(mine),
       startClient(mine, { uid: 1000, gid: 1337 }),
