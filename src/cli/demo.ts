@@ -53,7 +53,11 @@ export async function demo(args: readonly string[], print: (text: string) => voi
   );
   const onSignal = (signal: NodeJS.Signals): void =>
     abort.abort(new Error(`ended by ${signal}; everything was taken away`));
+  const onPipe = (error: Error): void =>
+    abort.abort(new Error(`nobody reads any more (${error.message}); everything was taken away`));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  // Unheard, it would end the process on the spot.
+  process.stdout.once("error", onPipe);
   try {
     let good = true;
     let held = false;
@@ -70,5 +74,6 @@ export async function demo(args: readonly string[], print: (text: string) => voi
     return good;
   } finally {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, onSignal);
+    process.stdout.off("error", onPipe);
   }
 }

@@ -14,6 +14,7 @@ import { bindContract } from "../maps/contract.js";
 import { readCounters, readVerdicts, type VerdictCount } from "../maps/counts.js";
 import { type AgentProcess, startAgentProcess } from "./agentProcess.js";
 import type { Answer as CallAnswer, NoAnswer } from "./call.js";
+import { untilCaptured } from "./captured.js";
 import { type Lab, openLab } from "./lab.js";
 import type { LabPod } from "./labPod.js";
 import { podManifest, writeManifest } from "./manifests.js";
@@ -200,6 +201,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     const start = process.hrtime.bigint();
     agent = startAgentProcess({ shunt: shuntArgv(), manifests: demo.manifests, cgroupRoot: lab.cgroupRoot, bpffs });
     const ready = await agent.waitFor((event) => event.event === "ready");
+    await untilCaptured(bpffs, pods, pods.length, { signal });
     print(`agent ready after ${(Number(BigInt(ready.at ?? "0") - start) / 1e6).toFixed(0)} ms\n`);
 
     const rows: Row[] = [];

@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { listeningPorts } from "../../src/cli/captureProbe.js";
+import { untilCaptured } from "../../src/demo/captured.js";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { firstLine } from "../../src/demo/process.js";
@@ -87,6 +88,7 @@ async function withHaproxy(
       await bed.edit(mine);
       await agent.waitFor((event) => event.event === "policy" && event.pod === `test/${mine.name}`);
       const haproxy = before ?? (await startHaproxy(lab, mine));
+      await untilCaptured(bed.bpffs, [mine], 4);
       await use(lab, mine, theirs, haproxy);
     });
   } finally {

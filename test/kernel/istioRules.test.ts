@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { untilCaptured } from "../../src/demo/captured.js";
 import { openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { command } from "../../src/demo/process.js";
@@ -128,6 +129,7 @@ test("the rules alone, Shunt alone, and Shunt on top of the rules agree, origina
         await bed.edit(pod);
         await agent.waitFor((event) => event.event === "policy" && event.pod === `test/${pod.name}`);
       }
+      await untilCaptured(bed.bpffs, [plain, ruled], 2);
       await agree(alone, "Shunt alone");
       await agree(both, "both");
       await notStale(alone, "Shunt alone");
