@@ -87,7 +87,9 @@ export async function probeCapture(options: ProbeOptions): Promise<Finding> {
   try {
     return await new Promise<Finding>((resolve) => {
       const not = (saw: string): void => resolve({ captured: false, saw: `${saw}${beside}` });
-      timer = setTimeout(() => not(`did not arrive within ${patience / 1000} s`), patience);
+      const late = (): void => not(`did not arrive within ${patience / 1000} s`);
+      // What came while this process did not get to run is heard first.
+      timer = setTimeout(() => setImmediate(late), patience);
       client.once("error", (error: NodeJS.ErrnoException) => not(`failed (${error.code ?? error.message})`));
       client.once("connect", () => {
         if (theirs) not("was taken by somebody who listens there, which tells nothing");

@@ -56,4 +56,31 @@ test("it returns with the policy, before there is a proxy and beside one; elsewh
   }
 });
 
+test("--proxy-identity=cgroup: before the proxy's container by uid, from then on inside it only", async () => {
+  const lab = await openLab({ kind: "waitpods" });
+  try {
+    const pod = await lab.pod({ namespace: "test", name: "pod", uid: "ef-9", address: "10.88.4.9" });
+    const main = await bundle(lab.directory);
+    const wait = (container: string, timeout: string) =>
+      pod.exec([process.execPath, main, "wait", "--timeout", timeout], { container, uid: 1337, gid: 1337, env });
+    await withBed(lab, async (bed) => {
+      await bed.edit(pod);
+      await bed.start("--proxy-identity=cgroup").waitFor(({ event }) => event === "ready", 0, 30_000);
+      const before = await wait("wait", "60");
+      assert.is(before.status, 0, before.stderr);
+
+      const ids = { container: "istio-proxy", uid: 1337, gid: 1337 };
+      await firstLine(pod.spawn(script("originServer.ts", "proxy", "127.0.0.1:15006"), ids), 60_000);
+      await bed.edit(pod);
+      let beside = await wait("wait", "0");
+      for (const end = Date.now() + 10_000; beside.status === 0 && Date.now() < end; ) beside = await wait("wait", "0");
+      assert.match(beside.stderr, /failed \(ECONNREFUSED\), and 127\.0\.0\.1:15006 is in use/);
+      const inside = await wait("istio-proxy", "60");
+      assert.is(inside.status, 0, inside.stderr);
+    });
+  } finally {
+    await lab.close();
+  }
+});
+
 test.run();
