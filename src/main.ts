@@ -9,6 +9,7 @@ import { flows, flowsHelp } from "./cli/flows.js";
 import { run, runHelp } from "./cli/run.js";
 import { status, statusHelp } from "./cli/status.js";
 import { unload, unloadHelp } from "./cli/unload.js";
+import { wait, waitHelp } from "./cli/wait.js";
 import { runRole } from "./demo/role.js";
 import { NodeError, UsageError } from "./errors.js";
 import type { KernelError } from "./kernel/native.js";
@@ -24,6 +25,7 @@ Steers the sockets of Kubernetes mesh pods to their sidecar proxy, or lets them 
   flows     decisions as they happen
   explain   what becomes of one connection of a pod, and the rule behind it
   doctor    can this kernel and this node do it, and who else is here
+  wait      inside a pod, as its proxy's user: return once the pod is captured
   unload    remove every program, link, pin and map, and prove it
 
 "shunt COMMAND --help" tells more. Exit codes: 0 ok, 1 failed, 2 wrong usage or bad input, 3 the kernel or
@@ -51,6 +53,7 @@ const commands: Readonly<Record<string, Command>> = {
   flows: { help: flowsHelp, run: (args) => flows(args, { print, note }) },
   explain: { help: explainHelp, run: (args) => explain(args, print) },
   doctor: { help: doctorHelp, run: (args) => (doctor(args, print) ? 0 : 3) },
+  wait: { help: waitHelp, run: (args) => wait(args, print).then(() => 0) },
   unload: { help: unloadHelp, run: async (args) => ((await unload(args, print)) ? 0 : 1) },
 };
 

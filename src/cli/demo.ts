@@ -9,9 +9,10 @@ import { parseOptions } from "./options.js";
 
 export const demoHelp = `Usage: shunt demo [--keep]
 
-Makes three pods on this machine (cgroups, network namespaces), a service, a transparent proxy, and starts
-the real agent on a directory of their manifests. Then it edits the client's annotations and shows where each
-next call goes. Exit code 1 if a call goes elsewhere than Istio's contract says. Nothing is left behind.
+Makes three pods on this machine (cgroups, network namespaces), a service, a transparent proxy in each pod, and
+starts the real agent on a directory of their manifests. Then it edits annotations, the client's and one
+workload's, and shows which proxies each next call passes. Exit code 1 if a call goes elsewhere than Istio's
+contract says. Nothing is left behind.
 
   --keep   leave it running at the end, and print commands to try; Ctrl-C takes everything away
 `;
@@ -27,8 +28,9 @@ It is still running. In another terminal, as root:
 
   call the service from the client's pod:
     ${inPod}
-  edit the client's annotations (the next call shows the effect):
+  edit the annotations of the client, or of a workload (the next call shows the effect):
     \${EDITOR:-vi} ${join(manifests, "client.yaml")}
+    \${EDITOR:-vi} ${join(manifests, "helloworld-v1.yaml")}
   ask the agent:
     ${shunt} status --control ${bpffs}.sock
     ${shunt} flows --follow --all --control ${bpffs}.sock
@@ -51,7 +53,11 @@ export async function demo(args: readonly string[], print: (text: string) => voi
   );
   const onSignal = (signal: NodeJS.Signals): void =>
     abort.abort(new Error(`ended by ${signal}; everything was taken away`));
+  const onPipe = (error: Error): void =>
+    abort.abort(new Error(`nobody reads any more (${error.message}); everything was taken away`));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  // Unheard, it would end the process on the spot.
+  process.stdout.once("error", onPipe);
   try {
     let good = true;
     let held = false;
@@ -68,5 +74,6 @@ export async function demo(args: readonly string[], print: (text: string) => voi
     return good;
   } finally {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, onSignal);
+    process.stdout.off("error", onPipe);
   }
 }

@@ -14,6 +14,7 @@ import { bindContract } from "../maps/contract.js";
 import { readCounters, readVerdicts, type VerdictCount } from "../maps/counts.js";
 import { type AgentProcess, startAgentProcess } from "./agentProcess.js";
 import type { Answer as CallAnswer, NoAnswer } from "./call.js";
+import { untilCaptured } from "./captured.js";
 import { type Lab, openLab } from "./lab.js";
 import type { LabPod } from "./labPod.js";
 import { podManifest, writeManifest } from "./manifests.js";
@@ -34,6 +35,8 @@ export interface DemoOptions {
 export interface DemoLab {
   readonly lab: Lab;
   readonly client: LabPod;
+  /** The client among them. */
+  readonly pods: readonly LabPod[];
   readonly manifests: string;
   readonly bpffs: string;
 }
@@ -53,6 +56,12 @@ async function routeService(lab: Lab, pods: readonly LabPod[]): Promise<void> {
   await command(["nsenter", `--net=${lab.node}`, "sh", "-ec", spread, "sh", ...hops]);
 }
 
+/** The sidecar of a pod, on both sides. */
+function startProxy(pod: LabPod, ...more: readonly string[]): Promise<string> {
+  const flags = ["--name", pod.name, "--listen", "127.0.0.1:15001", "--inbound", "0.0.0.0:15006", ...more];
+  return firstLine(pod.spawn(roleArgv("proxy", flags), { container: "istio-proxy", uid: 1337, gid: 1337 }));
+}
+
 async function startWorkloads(lab: Lab): Promise<LabPod[]> {
   const pods = await Promise.all(
     workloads.map(({ name, address }) => lab.pod({ namespace: "demo", name, uid: uids[name] ?? "", address })),
@@ -67,19 +76,14 @@ async function startWorkloads(lab: Lab): Promise<LabPod[]> {
       }),
     ),
   );
-  await Promise.all(servers.map((server) => firstLine(server)));
+  await Promise.all([...servers.map((server) => firstLine(server)), ...pods.map((pod) => startProxy(pod))]);
   return pods;
 }
 
 async function startClient(lab: Lab): Promise<LabPod> {
   const pod = await lab.pod({ namespace: "demo", ...client, uid: uids["client"] ?? "" });
   const backends = workloads.map(({ address }) => `${address}:${service.port}`).join(",");
-  const proxy = pod.spawn(roleArgv("proxy", ["--service", `${service.address}:${service.port}=${backends}`]), {
-    container: "istio-proxy",
-    uid: 1337,
-    gid: 1337,
-  });
-  await firstLine(proxy);
+  await startProxy(pod, "--service", `${service.address}:${service.port}=${backends}`);
   return pod;
 }
 
@@ -115,9 +119,11 @@ async function call(pod: LabPod, to: string): Promise<Answer | string> {
 /** Writes the manifest and waits until the agent says that its policy is in the kernel. */
 async function edit(agent: AgentProcess, demo: DemoLab, step: Step): Promise<number> {
   const from = agent.events.length;
+  const pod = demo.pods.find(({ name }) => name === step.pod);
+  if (pod === undefined) throw new Error(`there is no pod ${step.pod}`);
   const start = process.hrtime.bigint();
-  await writeManifest(demo.manifests, "client.yaml", manifest(demo.client, step.annotations));
-  const said = await agent.waitFor((event) => event.event === "policy" && event.pod === "demo/client", from);
+  await writeManifest(demo.manifests, `${pod.name}.yaml`, manifest(pod, step.annotations));
+  const said = await agent.waitFor((event) => event.event === "policy" && event.pod === `demo/${pod.name}`, from);
   return Number(BigInt(said.at ?? "0") - start) / 1e6;
 }
 
@@ -152,14 +158,16 @@ function kernelTable(demo: DemoLab): string {
   const counters = addon.openPinnedMap(join(maps, "counters"));
   try {
     const order = ({ direction, verdict, reason }: VerdictCount): string => `${direction} ${verdict} ${reason}`;
-    const mine = readVerdicts(verdicts, contract).filter(({ pod }) => pod === demo.client.cgroupId);
-    const lines = mine
-      .toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
-      .map(({ direction, verdict, reason, count }) => [direction, verdict, reason, String(count)]);
+    const all = readVerdicts(verdicts, contract).toSorted((a, b) => (order(a) < order(b) ? -1 : 1));
+    const lines = demo.pods.flatMap(({ name, cgroupId }) =>
+      all
+        .filter(({ pod }) => pod === cgroupId)
+        .map(({ direction, verdict, reason, count }) => [name, direction, verdict, reason, String(count)]),
+    );
     const faults = [...readCounters(counters, contract)]
       .filter(([, count]) => count > 0n)
       .map(([name, count]) => `${name} ${count}`);
-    return `${table([["direction", "verdict", "reason", "connections"], ...lines])}\n\nfaults: ${faults.join(", ") || "none"}`;
+    return `${table([["pod", "direction", "verdict", "reason", "connections"], ...lines])}\n\nfaults: ${faults.join(", ") || "none"}`;
   } finally {
     verdicts.close();
     counters.close();
@@ -182,24 +190,24 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     signal.throwIfAborted();
     for (const { name, error } of lab.swept)
       print(`took away what a killed demo had left: ${name}${error === undefined ? "" : `, but not all: ${error}`}`);
-    const pods = await startWorkloads(lab);
-    const demo: DemoLab = { lab, client: await startClient(lab), manifests: join(lab.directory, "manifests"), bpffs };
+    const servers = await startWorkloads(lab);
+    const caller = await startClient(lab);
+    const pods = [caller, ...servers];
+    const demo: DemoLab = { lab, client: caller, pods, manifests: join(lab.directory, "manifests"), bpffs };
     mkdirSync(demo.manifests);
-    // The workloads run no proxy: what arrives at them is theirs.
-    const alone = { "traffic.sidecar.istio.io/includeInboundPorts": "" };
-    for (const pod of pods) await writeManifest(demo.manifests, `${pod.name}.yaml`, manifest(pod, alone));
-    await writeManifest(demo.manifests, "client.yaml", manifest(demo.client, {}));
-    print(`3 pods under ${lab.cgroupRoot}; manifests in ${demo.manifests}`);
+    for (const pod of pods) await writeManifest(demo.manifests, `${pod.name}.yaml`, manifest(pod, {}));
+    print(`${pods.length} pods under ${lab.cgroupRoot}; manifests in ${demo.manifests}`);
 
     const start = process.hrtime.bigint();
     agent = startAgentProcess({ shunt: shuntArgv(), manifests: demo.manifests, cgroupRoot: lab.cgroupRoot, bpffs });
     const ready = await agent.waitFor((event) => event.event === "ready");
+    await untilCaptured(bpffs, pods, pods.length, { signal });
     print(`agent ready after ${(Number(BigInt(ready.at ?? "0") - start) / 1e6).toFixed(0)} ms\n`);
 
     const rows: Row[] = [];
     for (const [i, step] of steps.entries()) rows.push(...(await runStep(agent, demo, step, i === 0, options)));
     const good = rows.every((row) => row.wrong.length === 0);
-    print(`\n${resultTable(rows)}\n\nThe kernel's own counters for the client:\n\n${kernelTable(demo)}\n`);
+    print(`\n${resultTable(rows)}\n\nThe kernel's own counters:\n\n${kernelTable(demo)}\n`);
     print(
       good ? "Every call went as the contract says." : "Some calls did not go as the contract says: see ✗ and WRONG.",
     );

@@ -2,7 +2,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { parseArgs } from "node:util";
 import { native } from "../kernel/native.js";
-import { addressFromBytes, formatAddress, parseAddress } from "../model/address.js";
+import { originalDestination } from "../kernel/originalDestination.js";
 import { type Endpoint, formatEndpoint, makeEndpoint, parseEndpoint } from "../model/endpoint.js";
 import { createForwarder, type Passage, proxyName } from "./proxyHttp.js";
 import { classify, createPicker, parseServices } from "./proxyRoute.js";
@@ -12,14 +12,6 @@ const silence = 200;
 
 /** The source that marks the proxy's own way to its application: it is not captured again (semantics, section 3). */
 const passthroughSource = "127.0.0.6";
-
-/** Where the connection was going before it was steered here. @throws KernelError: ENOENT if it was not. */
-export function originalDestination(socket: Socket): Endpoint {
-  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
-  const level = parseAddress(socket.localAddress ?? "")?.family === 6 ? 41 : 0;
-  const { address, port } = native().originalDestination(fd, level);
-  return { address: formatAddress(addressFromBytes(address)), port };
-}
 
 /** Whether a connection to there would come back here. */
 function leadsHere(to: Endpoint, listeners: readonly Endpoint[]): boolean {
@@ -69,8 +61,8 @@ function sniff(socket: Socket, decided: (kind: "http" | "tcp") => void): void {
 }
 
 /**
- * `[--listen 127.0.0.1:15001]... [--inbound 0.0.0.0:15006]... [--service VIP:PORT=IP:PORT,...]...`: a transparent
- * proxy, as much of Envoy as the demo needs. HTTP/1.1 is forwarded with headers that say who did it, a service's
+ * `[--name NAME] [--listen 127.0.0.1:15001]... [--inbound 0.0.0.0:15006]... [--service VIP:PORT=IP:PORT,...]...`: a
+ * transparent proxy, as much of Envoy as the demo needs. HTTP/1.1 is forwarded with headers that say who did it, a service's
  * requests to its workloads in turn; other TCP is spliced. An inbound listener's connections go on to the
  * application of the same pod from 127.0.0.6. A connection whose original destination is unknown, or is the proxy
  * itself, is reset, with a line on stderr. Prints one line when it listens, and resolves.
@@ -79,6 +71,7 @@ export async function runProxy(argv: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...argv],
     options: {
+      name: { type: "string", default: proxyName },
       listen: { type: "string", multiple: true, default: ["127.0.0.1:15001"] },
       inbound: { type: "string", multiple: true, default: [] },
       service: { type: "string", multiple: true, default: [] },
@@ -96,7 +89,7 @@ export async function runProxy(argv: readonly string[]): Promise<void> {
     if (passage === undefined) throw new Error("a connection that was not accepted here");
     return passage;
   };
-  const forwarder = createForwarder(passageOf, pick);
+  const forwarder = createForwarder(values.name, passageOf, pick);
 
   const accept = (socket: Socket, source: string | undefined): void => {
     const peer = makeEndpoint(socket.remoteAddress, socket.remotePort);

@@ -29,9 +29,11 @@ const hopByHop = new Set([
 /**
  * Forwards HTTP/1.1, one request at a time, over a new connection each. Answers 503 where the workload does not.
  * Connections are handed over with `emit("connection", socket)`.
+ * @param name for the header `via`: it tells one proxy of a chain from the next.
  * @param passageOf what is known of a connection that was handed over.
  */
 export function createForwarder(
+  name: string,
   passageOf: (socket: Socket) => Passage,
   pick: (original: Endpoint) => Endpoint,
 ): Server {
@@ -39,7 +41,7 @@ export function createForwarder(
     const passage = passageOf(incoming.socket);
     const seen = [
       ["server", proxyName],
-      ["via", `1.1 ${proxyName}`],
+      ["via", `1.1 ${name}`],
       ["x-original-destination", formatEndpoint(passage.original)],
       ["x-peer", formatEndpoint(passage.peer)],
     ];

@@ -1,6 +1,6 @@
 /** What the demo prints. Pure. */
 import { table } from "../cli/table.js";
-import type { Answer, Call, Step } from "./steps.js";
+import { type Answer, answeredBy, type Call, hops, type Step } from "./steps.js";
 
 /** One line of the table. */
 export interface Row {
@@ -12,11 +12,11 @@ export interface Row {
   readonly wrong: readonly string[];
 }
 
-/** `through the proxy (it saw 10.96.10.10:5000), answered by helloworld-v2`. */
+/** `through client's proxy (it saw 10.96.10.10:5000) and helloworld-v2's (it saw …) to helloworld-v2 (server: …)`. */
 function describeWay(answer: Answer): string {
-  const version = /instance: (\S+)/.exec(answer.body)?.[1] ?? answer.body;
-  if (answer.via === "") return `direct, answered by ${version} (server: ${answer.server})`;
-  return `through the proxy (which saw ${answer.originalDestination}), answered by ${version} (server: ${answer.server})`;
+  const way = hops(answer).map(({ pod, saw }, i) => `${pod}'s ${i === 0 ? "proxy " : ""}(it saw ${saw})`);
+  const how = way.length === 0 ? "straight" : `through ${way.join(" and ")}`;
+  return `${how} to ${answeredBy(answer) || answer.body} (server: ${answer.server})`;
 }
 
 /** One line that a person understands. */
@@ -31,15 +31,26 @@ export function describeStep(step: Step, rows: readonly Row[]): string {
 }
 
 export function resultTable(rows: readonly Row[]): string {
-  const head = ["annotations of the client", "call", "way", "proxy saw", "answered by", "edit → kernel", "contract"];
-  const lines = rows.map(({ change, call: { to }, answer, latency, wrong }) => [
-    change,
-    to,
-    answer === undefined ? "none" : answer.via === "" ? "direct" : "proxy",
-    answer?.originalDestination || "–",
-    answer?.server ?? "–",
-    latency === undefined ? "–" : `${latency.toFixed(1)} ms`,
-    wrong.length === 0 ? "ok" : "WRONG",
-  ]);
+  const head = [
+    "annotations",
+    "call",
+    "through the proxies of",
+    "answered by",
+    "server header",
+    "edit → kernel",
+    "contract",
+  ];
+  const lines = rows.map(({ change, call: { to }, answer, latency, wrong }) => {
+    const way = answer === undefined ? [] : hops(answer).map(({ pod }) => pod);
+    return [
+      change,
+      to,
+      way.join(", ") || "–",
+      (answer && answeredBy(answer)) || "–",
+      answer?.server ?? "–",
+      latency === undefined ? "–" : `${latency.toFixed(1)} ms`,
+      wrong.length === 0 ? "ok" : "WRONG",
+    ];
+  });
   return table([head, ...lines]);
 }

@@ -55,6 +55,7 @@ const options: Readonly<Record<string, readonly string[]>> = {
   flows: ["--follow", "--control", "--json"],
   explain: ["--pod", "--to", "--udp", "--as", "--inbound", "--manifests", "--live", "--control", "--bpffs", "--json"],
   doctor: ["--cgroup-root", "--bpffs", "--json"],
+  wait: ["--timeout", "--outbound-port", "--inbound-port"],
   unload: ["--bpffs", "--json"],
 };
 const commands = Object.keys(options);

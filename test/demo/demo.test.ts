@@ -150,6 +150,17 @@ test("Ctrl-C in the middle takes everything away", interrupted({ signal: "SIGINT
 test("SIGTERM in the middle, to it alone", interrupted({ signal: "SIGTERM", group: false, when: hasStep }));
 test("SIGTERM while it is being set up", interrupted({ signal: "SIGTERM", group: false, when: hasLab }));
 
+test("whose reader goes away (shunt demo | head) takes everything away as well", async () => {
+  const demo = startDemo();
+  await hasStep(demo);
+  const ids = idsIn(demo.bpffs());
+  demo.child.stdout?.destroy();
+  const { status, stderr } = await demo.ended;
+  assert.is(status, 1);
+  assert.is(stderr, "nobody reads any more (write EPIPE); everything was taken away\n");
+  await nothingLeft(demo, ids);
+});
+
 test("killed at any moment: unload takes out of the kernel what it had there, the next demo sweeps the rest", async () => {
   const killed: { demo: Demo; ids: Id[] }[] = [];
   for (const unloads of [true, true, false]) {

@@ -179,7 +179,7 @@ test("inbound: goes on to the application of the same pod from 127.0.0.6, and is
     lab.pod({ namespace: "test", name: "from", uid: "0000-2", address: "10.77.0.2" }),
     lab.pod({ namespace: "test", name: "to", uid: "0000-3", address: "10.77.0.3" }),
   ]);
-  const proxy = to.spawn(roleArgv("proxy", ["--inbound", "0.0.0.0:15006"]), sidecar);
+  const proxy = to.spawn(roleArgv("proxy", ["--name", "to", "--inbound", "0.0.0.0:15006"]), sidecar);
   const workload = to.spawn(roleArgv("workload", ["--version", "v3"]), app);
   const [line] = await Promise.all([firstLine(proxy), firstLine(workload)]);
   assert.is(line, "shunt-demo-proxy listens on 127.0.0.1:15001, 0.0.0.0:15006");
@@ -193,6 +193,7 @@ test("inbound: goes on to the application of the same pod from 127.0.0.6, and is
   assert.is(answer.server, "shunt-demo-proxy");
   assert.is(answer.originalDestination, "10.77.0.3:5000");
   assert.is(answer.peer, answer.local);
+  assert.is(answer.via, "1.1 to", "the name that tells it from another on the way");
   assert.match(answer.body, /"peer":"127\.0\.0\.6:\d+","local":"10\.77\.0\.3:5000"/);
 });
 

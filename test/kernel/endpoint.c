@@ -5,8 +5,9 @@
  *   endpoint listen NAME ADDRESS PORT [reuseport|mptcp|v6only]...
  *     prints "listening"; answers every connection with "NAME LOCAL PEER ORIGINAL-DESTINATION" and
  * closes it. Lines on stdin: shutdown, listen (again), close. Each is answered with "done".
- *   endpoint connect ADDRESS PORT [from=ADDRESS] [device=NAME]
- *     prints the answer, or the name of the errno.
+ *   endpoint connect ADDRESS PORT [ends] [from=ADDRESS] [device=NAME]
+ *     prints the answer, or the name of the errno; with "ends" its own "LOCAL PEER" in a line
+ * before
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -136,14 +137,16 @@ static int call(int argc, char **argv) {
   union address to, from;
   socklen_t size = parse(argv[2], argv[3], &to);
   struct timeval patience = {.tv_sec = 3};
-  char line[256];
-  int fd = socket(to.any.sa_family, SOCK_STREAM, 0);
+  char line[256], a[64], b[64];
+  int ends = 0, fd = socket(to.any.sa_family, SOCK_STREAM, 0);
   if (fd < 0)
     return fail("socket");
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
   for (int i = 4; i < argc; i++) {
-    if (!strncmp(argv[i], "from=", 5)) {
+    if (!strcmp(argv[i], "ends")) {
+      ends = 1;
+    } else if (!strncmp(argv[i], "from=", 5)) {
       socklen_t length = parse(argv[i] + 5, "0", &from);
       if (bind(fd, &from.any, length))
         return fail(argv[i]);
@@ -152,6 +155,13 @@ static int call(int argc, char **argv) {
     }
   }
   ssize_t got = connect(fd, &to.any, size);
+  if (got == 0 && ends) {
+    union address own, peer;
+    socklen_t sizes[] = {sizeof(own), sizeof(peer)};
+    getsockname(fd, &own.any, &sizes[0]);
+    getpeername(fd, &peer.any, &sizes[1]);
+    printf("%s %s\n", show(&own, a), show(&peer, b));
+  }
   if (got == 0)
     got = read(fd, line, sizeof(line) - 1);
   if (got < 0)
