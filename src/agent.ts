@@ -28,6 +28,9 @@ import { openReconciler } from "./reconciler.js";
 import { openManifests } from "./source/manifests.js";
 import { version } from "./version.js";
 
+/** Pods of the first pass that have a line of the log each; more of them have one together. */
+const mostLines = 16;
+
 export interface AgentOptions {
   readonly native: Native;
   readonly log: Logger;
@@ -128,8 +131,12 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     onVisible: ({ flipped }: Applied) => {
       const at = options.clock();
       const latency = Number(at - changed) / 1e6;
+      for (const _ of flipped) options.observe?.visible(latency / 1e3);
+      if (!attached && flipped.length > mostLines) {
+        log.info({ event: "policies", pods: flipped.length, latency, at: `${at}` }, "policies are in the kernel");
+        return;
+      }
       for (const id of flipped) {
-        options.observe?.visible(latency / 1e3);
         const policy = formatPolicyId(store.have.pods.get(id)?.policy ?? 0n);
         log.info({ event: "policy", pod: nameOf(id), policy, latency, at: `${at}` }, "policy is in the kernel");
       }
@@ -172,6 +179,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const { failures } = await store.apply(diff(store.have, desired.want));
       onFilled();
       problems.update([...desired.problems, ...unseen(), ...failures.map(failed)]);
+      // The rest can wait until the programs are attached.
+      await ready.catch(() => {});
       tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));
       options.observe?.reconciled(Number(options.clock() - begin) / 1e9);
     },
@@ -221,7 +230,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     const facts = { adopted, pods: pods.size, policies: policies.size, programs: steering(), at: `${options.clock()}` };
     log.info({ event: "ready", ...facts }, "ready");
   };
-  const ready = begin();
+  const ready: Promise<void> = begin();
   // Whoever awaits it gets the error; nobody may be there yet.
   ready.catch(() => {});
 
