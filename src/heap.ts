@@ -11,6 +11,4 @@ import { setFlagsFromString } from "node:v8";
  */
 export function keepHeapSmall(): void {
   setFlagsFromString("--semi-space-growth-factor=1");
-  // Two threads for a megabyte wait for each other longer than they work.
-  setFlagsFromString("--no-parallel-scavenge");
 }
