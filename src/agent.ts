@@ -31,6 +31,9 @@ import { openReconciler } from "./reconciler.js";
 import { openManifests } from "./source/manifests.js";
 import { version } from "./version.js";
 
+/** Pods of the first pass that have a line of the log each; more of them have one together. */
+const mostLines = 16;
+
 export interface AgentOptions {
   readonly native: Native;
   readonly log: Logger;
@@ -132,8 +135,12 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     onVisible: ({ flipped }: Applied) => {
       const at = options.clock();
       const latency = Number(at - changed) / 1e6;
+      for (const _ of flipped) options.observe?.visible(latency / 1e3);
+      if (!attached && flipped.length > mostLines) {
+        log.info({ event: "policies", pods: flipped.length, latency, at: `${at}` }, "policies are in the kernel");
+        return;
+      }
       for (const id of flipped) {
-        options.observe?.visible(latency / 1e3);
         const policy = formatPolicyId(store.have.pods.get(id)?.policy ?? 0n);
         log.info({ event: "policy", pod: nameOf(id), policy, latency, at: `${at}` }, "policy is in the kernel");
       }
@@ -184,6 +191,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const { failures } = await store.apply(diff(store.have, desired.want));
       onFilled();
+      // The rest can wait until the programs are attached.
+      await ready.catch(() => {});
       const steered = keeper.pass(store.have.pods, tracker.known, desired.proxies);
       clearTimeout(again);
       if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
@@ -237,7 +246,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     const facts = { adopted, pods: pods.size, policies: policies.size, programs: steering(), at: `${options.clock()}` };
     log.info({ event: "ready", ...facts }, "ready");
   };
-  const ready = begin();
+  const ready: Promise<void> = begin();
   // Whoever awaits it gets the error; nobody may be there yet.
   ready.catch(() => {});
 

@@ -2,15 +2,6 @@
  * The command line, and the only place that knows exit codes: 0 ok, 1 failed, 2 wrong usage or bad input,
  * 3 the kernel or the node cannot.
  */
-import { demo, demoHelp } from "./cli/demo.js";
-import { doctor, doctorHelp } from "./cli/doctor.js";
-import { explain, explainHelp } from "./cli/explain.js";
-import { flows, flowsHelp } from "./cli/flows.js";
-import { run, runHelp } from "./cli/run.js";
-import { status, statusHelp } from "./cli/status.js";
-import { unload, unloadHelp } from "./cli/unload.js";
-import { wait, waitHelp } from "./cli/wait.js";
-import { runRole } from "./demo/role.js";
 import { NodeError, UsageError } from "./errors.js";
 import type { KernelError } from "./kernel/native.js";
 import { version } from "./version.js";
@@ -46,15 +37,40 @@ interface Command {
   run(args: readonly string[]): number | Promise<number>;
 }
 
-const commands: Readonly<Record<string, Command>> = {
-  run: { help: runHelp, run: (args) => run(args).then(() => 0) },
-  demo: { help: demoHelp, run: async (args) => ((await demo(args, print)) ? 0 : 1) },
-  status: { help: statusHelp, run: (args) => status(args, print) },
-  flows: { help: flowsHelp, run: (args) => flows(args, { print, note }) },
-  explain: { help: explainHelp, run: (args) => explain(args, print) },
-  doctor: { help: doctorHelp, run: (args) => (doctor(args, print) ? 0 : 3) },
-  wait: { help: waitHelp, run: (args) => wait(args, print).then(() => 0) },
-  unload: { help: unloadHelp, run: async (args) => ((await unload(args, print)) ? 0 : 1) },
+/** Each loads its own code only: the agent's memory and its start have no room for the demo's. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  async run() {
+    const { run, runHelp } = await import("./cli/run.js");
+    return { help: runHelp, run: (args) => run(args).then(() => 0) };
+  },
+  async demo() {
+    const { demo, demoHelp } = await import("./cli/demo.js");
+    return { help: demoHelp, run: async (args) => ((await demo(args, print)) ? 0 : 1) };
+  },
+  async status() {
+    const { status, statusHelp } = await import("./cli/status.js");
+    return { help: statusHelp, run: (args) => status(args, print) };
+  },
+  async flows() {
+    const { flows, flowsHelp } = await import("./cli/flows.js");
+    return { help: flowsHelp, run: (args) => flows(args, { print, note }) };
+  },
+  async explain() {
+    const { explain, explainHelp } = await import("./cli/explain.js");
+    return { help: explainHelp, run: (args) => explain(args, print) };
+  },
+  async doctor() {
+    const { doctor, doctorHelp } = await import("./cli/doctor.js");
+    return { help: doctorHelp, run: (args) => (doctor(args, print) ? 0 : 3) };
+  },
+  async wait() {
+    const { wait, waitHelp } = await import("./cli/wait.js");
+    return { help: waitHelp, run: (args) => wait(args, print).then(() => 0) };
+  },
+  async unload() {
+    const { unload, unloadHelp } = await import("./cli/unload.js");
+    return { help: unloadHelp, run: async (args) => ((await unload(args, print)) ? 0 : 1) };
+  },
 };
 
 /** What the kernel said, in words; the verifier's lines below. */
@@ -65,9 +81,10 @@ function describe(error: Error): string {
 
 /** What is left to do after the special cases. */
 async function runCommand(name: string, args: readonly string[]): Promise<number> {
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) throw new UsageError(`shunt: there is no command ${name}. See "shunt --help".`);
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined) throw new UsageError(`shunt: there is no command ${name}. See "shunt --help".`);
   if (process.platform !== "linux") throw new NodeError("shunt needs Linux: this is another system");
+  const command = await load();
   if (!args.includes("--help") && !args.includes("-h")) return await command.run(args);
   print(command.help);
   return 0;
@@ -77,7 +94,7 @@ async function main(args: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = args;
   if (["--help", "-h", "help"].includes(name)) print(help);
   else if (name === "--version") print(version);
-  else if (name.startsWith("__")) await runRole(name.slice(2), rest);
+  else if (name.startsWith("__")) await (await import("./demo/role.js")).runRole(name.slice(2), rest);
   else return await runCommand(name, rest);
   return 0;
 }

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { type Agent, startAgent } from "../agent.js";
 import type { ProxyIdentity } from "../desired.js";
 import { NodeError, UsageError } from "../errors.js";
+import { keepHeapSmall } from "../heap.js";
 import { artifact, sources } from "../kernel/artifact.js";
 import { compileObject } from "../kernel/compile.js";
 import { type Native, native } from "../kernel/native.js";
@@ -86,6 +87,7 @@ function parseDns(text: string): "all" | "resolv-conf" {
 
 /** Resolves when a signal has ended the agent. */
 export async function run(args: readonly string[]): Promise<void> {
+  keepHeapSmall();
   const values = parseOptions("run", args, options);
   if (values.manifests === undefined)
     throw new UsageError('shunt run: --manifests DIR is needed. See "shunt run --help".');
@@ -121,7 +123,7 @@ interface Settings {
 /** The agent with its socket and its port, until a signal ends it. */
 async function serve(addon: Native, cgroupRoot: string, values: Settings): Promise<void> {
   const { listen, detail } = values;
-  const log = makeLogger(process.stdout);
+  const log = await makeLogger(process.stdout);
   const stopped = new Promise<NodeJS.Signals>((done) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => done(signal));
   });

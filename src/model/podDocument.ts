@@ -3,53 +3,55 @@
  * release. A field of the wrong type that decides over capture leaves the whole pod out, because a pod read
  * without its containers would look as if it wanted no capture; the source then keeps what it knew before.
  */
-import { z } from "zod";
 import type { Container, Pod } from "./pod.js";
 import { type Problem, shownValue } from "./problem.js";
+import {
+  anything,
+  boolean,
+  check,
+  type Issue,
+  integer,
+  list,
+  object,
+  optional,
+  record,
+  type Shape,
+  type Shaped,
+  string,
+  text,
+} from "./shape.js";
 
 /** Problems of one document that are listed; a document of another shape altogether would have hundreds. */
 const listedProblems = 8;
 
-/** Absent and null are one in Kubernetes. */
-const optional = <T extends z.ZodType>(schema: T) => schema.nullish().transform((value) => value ?? undefined);
-const record = optional(z.record(z.string(), z.unknown()));
-const list = <T extends z.ZodType>(item: T) => optional(z.array(item)).transform((items) => items ?? []);
-const text = z.string().min(1, "must not be empty");
-
 /** What Kubernetes accepts: 0 to 2^31 - 1. */
-const id = optional(z.int().min(0).max(0x7fffffff));
-const securityContext = optional(z.object({ runAsUser: id, runAsGroup: id }));
+const id = optional(integer(0, 0x7fffffff));
+const securityContext = optional(object({ runAsUser: id, runAsGroup: id }));
 
-const containerSchema = z.object({
+const containerShape = object({
   name: text,
-  args: list(z.unknown()),
-  env: list(z.object({ name: text, value: z.unknown().optional() })),
+  args: list(anything),
+  env: list(object({ name: text, value: anything })),
   securityContext,
-  restartPolicy: optional(z.string()),
+  restartPolicy: optional(string),
 });
 
-const podSchema = z.object({
-  metadata: z.object({
-    uid: text,
-    name: text,
-    namespace: optional(z.string()).transform((name) => name || "default"),
-    labels: record,
-    annotations: record,
-  }),
+const podShape = object({
+  metadata: object({ uid: text, name: text, namespace: optional(string), labels: record, annotations: record }),
   spec: optional(
-    z.object({
-      hostNetwork: optional(z.boolean()),
+    object({
+      hostNetwork: optional(boolean),
       securityContext,
-      containers: list(containerSchema),
-      initContainers: list(containerSchema),
+      containers: list(containerShape),
+      initContainers: list(containerShape),
     }),
   ),
-  status: z.unknown().optional(),
+  status: anything,
 });
 
 /** The status is not the author's: what of it cannot be read is as if it were not there yet. */
-const containerStatus = z.object({ name: text, containerID: text, state: z.object({ running: z.object({}) }) });
-const podIp = z.object({ ip: text });
+const containerStatus = object({ name: text, containerID: text, state: object({ running: object({}) }) });
+const podIp = object({ ip: text });
 
 /**
  * @param document any value whatsoever, as YAML or JSON gives it.
@@ -58,12 +60,13 @@ const podIp = z.object({ ip: text });
  *   (`5000` without quotes) is a problem of that value alone. Never throws.
  */
 export function readPod(document: unknown, where: string): { pod?: Pod; problems: Problem[] } {
-  const parsed = podSchema.safeParse(document);
-  if (!parsed.success) return { problems: documentProblems(parsed.error, document, where) };
-  const { metadata, spec, status } = parsed.data;
+  const checked = check(podShape, document);
+  if (!("value" in checked)) return { problems: documentProblems(checked.issues, document, where) };
+  const { metadata, spec, status } = checked.value;
+  const namespace = metadata.namespace || "default";
   const problems: Problem[] = [];
   const report = (kind: Problem["kind"], key: string, value: unknown, why: string): void => {
-    problems.push({ kind, where, pod: `${metadata.namespace}/${metadata.name}`, key, value: shownValue(value), why });
+    problems.push({ kind, where, pod: `${namespace}/${metadata.name}`, key, value: shownValue(value), why });
   };
 
   const labels = texts(metadata.labels, (key, value) =>
@@ -76,7 +79,7 @@ export function readPod(document: unknown, where: string): { pod?: Pod; problems
   });
 
   const readContainer = (field: string) => {
-    return (container: z.infer<typeof containerSchema>): Container => {
+    return (container: Shaped<typeof containerShape>): Container => {
       const scalar = (what: string, value: unknown): string => {
         if (typeof value === "string") return value;
         report("pod", `spec.${field} ${container.name} ${what}`, value, mend(value));
@@ -96,7 +99,7 @@ export function readPod(document: unknown, where: string): { pod?: Pod; problems
 
   const pod: Pod = {
     uid: metadata.uid,
-    namespace: metadata.namespace,
+    namespace,
     name: metadata.name,
     labels,
     annotations,
@@ -118,11 +121,11 @@ export function readPod(document: unknown, where: string): { pod?: Pod; problems
 
 /** The entries whose value is text; `bad` hears of the others. */
 function texts(
-  from: Record<string, unknown> | undefined,
+  from: Readonly<Record<string, unknown>>,
   bad: (key: string, value: unknown) => void,
 ): Map<string, string> {
   const found = new Map<string, string>();
-  for (const [key, value] of Object.entries(from ?? {})) {
+  for (const [key, value] of Object.entries(from)) {
     if (typeof value === "string") found.set(key, value);
     else bad(key, value);
   }
@@ -136,39 +139,29 @@ function mend(value: unknown): string {
 }
 
 /** The items of a list in the status that have the form. */
-function readable<T>(status: unknown, field: string, schema: z.ZodType<T>): T[] {
+function readable<T>(status: unknown, field: string, shape: Shape<T>): T[] {
   if (typeof status !== "object" || status === null) return [];
   const items: unknown = (status as Record<string, unknown>)[field];
   if (!Array.isArray(items)) return [];
   return items.flatMap((item: unknown) => {
-    const parsed = schema.safeParse(item);
-    return parsed.success ? [parsed.data] : [];
+    const checked = check(shape, item);
+    return "value" in checked ? [checked.value] : [];
   });
 }
 
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (at, key) => (typeof at === "object" && at !== null ? Reflect.get(at, key) : undefined),
-    value,
-  );
-}
-
-function documentProblems(error: z.ZodError, document: unknown, where: string): Problem[] {
-  const name = valueAt(document, ["metadata", "name"]);
-  const namespace = valueAt(document, ["metadata", "namespace"]);
-  const known = typeof name === "string" && name !== "";
-  const pod = known ? `${typeof namespace === "string" && namespace !== "" ? namespace : "default"}/${name}` : "";
-  return error.issues.slice(0, listedProblems).map((issue) => {
-    const value = valueAt(document, issue.path);
-    const said = issue.message.replace(/^Invalid input: /, "");
+function documentProblems(issues: readonly Issue[], document: unknown, where: string): Problem[] {
+  const named = check(object({ metadata: object({ name: text, namespace: optional(anything) }) }), document);
+  const { name, namespace } = "value" in named ? named.value.metadata : { name: "", namespace: "" };
+  const pod = name === "" ? "" : `${typeof namespace === "string" && namespace !== "" ? namespace : "default"}/${name}`;
+  return issues.slice(0, listedProblems).map(({ path, value, why }) => {
     const missing = value === undefined || value === null;
     return {
       kind: "document",
       where,
       pod,
-      key: issue.path.map(String).join(".") || "document",
+      key: path || "document",
       value: missing ? "" : shownValue(value),
-      why: `${missing ? "missing" : said}: the pod is left out`,
+      why: `${missing ? "missing" : why}: the pod is left out`,
     };
   });
 }

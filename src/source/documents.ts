@@ -29,10 +29,13 @@ function podDocuments(value: unknown): unknown[] {
   );
 }
 
-/** A document's text and the number of lines before it. */
+/** A document's text. */
 interface Chunk {
   readonly text: string;
+  /** Lines of the file before it. */
   readonly line: number;
+  /** The number, from 1, of its first line that says something. */
+  readonly first: number;
 }
 
 /**
@@ -41,27 +44,21 @@ interface Chunk {
  */
 function chunks(text: string): Chunk[] {
   const lines = text.split("\n");
-  const starts = [0, ...lines.flatMap((line, i) => (i > 0 && /^---(?:\s|$)/.test(line) ? [i] : []))];
-  return starts
-    .map((line, i) => ({ line, text: lines.slice(line, starts[i + 1]).join("\n") }))
-    .filter((chunk) => !isBlank(chunk.text));
+  const starts = [0, ...lines.flatMap((line, i) => (i > 0 && line.startsWith("---") && isMarker(line) ? [i] : []))];
+  return starts.flatMap((line, i) => {
+    const mine = starts.length === 1 ? lines : lines.slice(line, starts[i + 1]);
+    const first = mine.findIndex((each) => !isBlank(each));
+    return first < 0 ? [] : [{ text: mine === lines ? text : mine.join("\n"), line, first: line + first + 1 }];
+  });
 }
 
-/** Comments, directives and markers only. */
-function isBlank(text: string): boolean {
-  return text.split("\n").every((line) => /^(?:\s*(?:#.*)?|%.*|---\s*(?:#.*)?|\.\.\.\s*)$/.test(line));
+function isMarker(line: string): boolean {
+  return /^---(?:\s|$)/.test(line);
 }
 
-/** The number, from 1, of the first line that says something. */
-function firstLineOf(chunk: Chunk): number {
-  return (
-    chunk.line +
-    1 +
-    Math.max(
-      0,
-      chunk.text.split("\n").findIndex((line) => !isBlank(line)),
-    )
-  );
+/** A comment, a directive or a marker only. */
+function isBlank(line: string): boolean {
+  return /^(?:\s*(?:#.*)?|%.*|---\s*(?:#.*)?|\.\.\.\s*)$/.test(line);
 }
 
 /** Merge keys (`<<`) as Kubernetes' own tools take them; aliases are rare in manifests and a bomb is made of them. */
@@ -74,7 +71,7 @@ export function readDocuments(text: string, file: string): FileContent {
   let damaged = false;
   const documents = chunks(text);
   for (const chunk of documents) {
-    let where = `${file}:${firstLineOf(chunk)}`;
+    let where = `${file}:${chunk.first}`;
     let value: unknown;
     try {
       value = load(chunk.text, yaml);

@@ -66,7 +66,7 @@ test("a start that fails before anything is pinned leaves no mount behind, and s
   try {
     const starting = startAgent({
       native: native(),
-      log: makeLogger(process.stderr, false),
+      log: await makeLogger(process.stderr, false),
       manifests: directory,
       cgroupRoot: ensureCgroup2(native()).path,
       bpffs,
