@@ -34,6 +34,7 @@ export function policyArbitrary(id: bigint): fc.Arbitrary<Policy> {
     outboundPort: fc.constant(15001),
     inboundPort: fc.constant(15006),
     captureOtherOutbound: fc.boolean(),
+    sidecarNone: fc.constant(false),
     captureOtherInbound: fc.boolean(),
     keepLocal: fc.boolean(),
     loopback: fc.constant(maskAddress(addressFromBytes(Uint8Array.of(127, 0, 0, 1)), 32)),
