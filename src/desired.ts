@@ -70,10 +70,10 @@ function isLinkLocal({ family, bytes }: Address): boolean {
   return family === 4 ? bytes[0] === 169 && bytes[1] === 254 : bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
 }
 
-function outside(pod: Pod, state: "waiting" | "not-enrolled", why: string): PodStatus {
+function outside(pod: Pod, state: "waiting" | "not-enrolled", why: string, cause: PodStatus["cause"]): PodStatus {
   const { namespace, name, uid } = pod;
   const nothing = { policy: "", cgroupId: "", netnsCookie: "", addresses: pod.addresses, keepsPolicy: false };
-  return { namespace, name, uid, state, why, ...nothing };
+  return { namespace, name, uid, state, why, cause, ...nothing };
 }
 
 function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodStatus {
@@ -84,6 +84,7 @@ function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodSta
     uid,
     state: "enrolled",
     why: "",
+    cause: "",
     policy: formatPolicyId(state.policy),
     cgroupId: `${state.cgroupId}`,
     netnsCookie: state.netnsCookie === 0n ? "" : `${state.netnsCookie}`,
@@ -112,12 +113,12 @@ export function desiredState(
     const compiled = compile(pod);
     problems.push(...compiled.problems);
     if (!compiled.enrolled) {
-      statuses.push(outside(pod, "not-enrolled", compiled.why));
+      statuses.push(outside(pod, "not-enrolled", compiled.why, compiled.cause));
       continue;
     }
     const cgroup = node.cgroups.get(pod.uid);
     if (cgroup === undefined) {
-      statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)"));
+      statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)", ""));
       continue;
     }
     const namespace = namespaceOf(node, have, cgroup.id);

@@ -42,7 +42,7 @@ const record = (cgroupId: bigint, policyId: bigint): PodState & { slot: number }
 
 test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
   const compile = (one: Pod): PodPolicy =>
-    one.name === "out" ? { enrolled: false, why: "no proxy", problems: [] } : enrolled(1n);
+    one.name === "out" ? { enrolled: false, cause: "no-proxy", why: "no proxy", problems: [] } : enrolled(1n);
   const { want, pods, names } = desiredState(
     snapshot([pod("in"), pod("later"), pod("out")]),
     node("uid-in"),
@@ -52,11 +52,11 @@ test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
   assert.equal([...want.pods.keys()], [100n]);
   assert.equal([...want.policies.keys()], [1n]);
   assert.equal(
-    pods.map(({ name, state, why }) => [name, state, why]),
+    pods.map(({ name, state, why, cause }) => [name, state, why, cause]),
     [
-      ["in", "enrolled", ""],
-      ["later", "waiting", "its cgroup is not there (yet)"],
-      ["out", "not-enrolled", "no proxy"],
+      ["in", "enrolled", "", ""],
+      ["later", "waiting", "its cgroup is not there (yet)", ""],
+      ["out", "not-enrolled", "no proxy", "no-proxy"],
     ],
   );
   assert.is(names.get(100n), "default/in");

@@ -4,7 +4,7 @@ import { readPods, readPolicy } from "../maps/readPolicy.js";
 import type { Pod } from "../model/pod.js";
 import { podName } from "../model/pod.js";
 import { describeProblem, type Problem } from "../model/problem.js";
-import type { Status } from "../model/status.js";
+import type { OutsideCause, Status } from "../model/status.js";
 import { type Explanation, explainOutside, explainPolicy, type Question } from "../policy/explain.js";
 import { openManifests } from "../source/manifests.js";
 import { askAgent } from "../web/controlClient.js";
@@ -85,6 +85,7 @@ type Found = Pick<Answer, "pod" | "problems" | "notes"> & {
   /** Undefined: it is not in the kernel, and `outside` says why. */
   readonly cgroupId: bigint | undefined;
   readonly outside: string;
+  readonly cause?: OutsideCause | "";
 };
 
 function findByAgent(status: Status, wanted: string): Found {
@@ -95,7 +96,7 @@ function findByAgent(status: Status, wanted: string): Found {
   const cgroupId = pod.cgroupId === "" ? undefined : BigInt(pod.cgroupId);
   const problems = status.problems.filter((problem) => problem.pod === name(pod)).map(describeProblem);
   const notes = pod.keepsPolicy ? ["a value of it is bad: it keeps the policy that it had"] : [];
-  return { pod: name(pod), cgroupId, outside: pod.why, problems, notes };
+  return { pod: name(pod), cgroupId, outside: pod.why, cause: pod.cause, problems, notes };
 }
 
 /** The maps know cgroups, and a cgroup's name tells the uid. */
@@ -133,8 +134,9 @@ export async function explainLive(options: LiveOptions, question: Question): Pro
   const found = known === undefined ? undefined : findByAgent(known, options.wanted);
   const bpffs = options.bpffs ?? known?.bpffs ?? defaultBpffs;
   const answer = await withPins(bpffs, (pins): Answer => {
-    const { cgroupId, outside, ...pod } = found ?? findByPins(pins, asked.agent ? "" : asked.why, options);
-    const explanation = cgroupId === undefined ? explainOutside(outside) : explainPinned(pins, cgroupId, question);
+    const { cgroupId, outside, cause, ...pod } = found ?? findByPins(pins, asked.agent ? "" : asked.why, options);
+    const explanation =
+      cgroupId === undefined ? explainOutside(outside, cause) : explainPinned(pins, cgroupId, question);
     return { ...pod, explanation, programs: pins.programs.map(({ name }) => name) };
   });
   if (answer !== undefined) return answer;

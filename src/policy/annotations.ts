@@ -9,11 +9,11 @@ import { findProxy, parseProxyMetadata, proxyPort } from "./proxy.js";
 import type { Settings } from "./settings.js";
 import { type Parsed, parsePort, parsePorts, parsePortsOrStar, parseRange, parseRanges, trimSpace } from "./values.js";
 
-const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
-const statusPortKey = "status.sidecar.istio.io/port";
-const proxyConfigKey = "proxy.istio.io/config";
+export const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
+export const statusPortKey = "status.sidecar.istio.io/port";
+export const proxyConfigKey = "proxy.istio.io/config";
 export const interceptionModeKey = "sidecar.istio.io/interceptionMode";
-const loopbackVariable = "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR";
+export const loopbackVariable = "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR";
 
 /** Ports of the proxy itself, never captured inbound under `*`. */
 export const alwaysExcludedInbound: readonly number[] = [15020, 15021, 15090];

@@ -9,11 +9,12 @@ import { type Address, formatAddress, formatPrefix } from "../model/address.js";
 import type { Pod } from "../model/pod.js";
 import { formatPolicyId, type Policy } from "../model/policy.js";
 import { type Problem, shownValue } from "../model/problem.js";
+import type { OutsideCause } from "../model/status.js";
 import type { Reason, Verdict } from "../model/verdict.js";
 import { interceptionModeKey } from "./annotations.js";
 import { tunnelPort } from "./compile.js";
 import { type Decision, decideInbound, decideOutbound } from "./decide.js";
-import type { EnrolmentOptions } from "./enrolment.js";
+import { type EnrolmentOptions, injectKey, statusKey } from "./enrolment.js";
 import { type Origin, originOf } from "./explainOrigin.js";
 import { podPolicy } from "./podPolicy.js";
 
@@ -167,21 +168,21 @@ export function explainPolicy(policy: Policy, localAddresses: readonly Address[]
  * A pod that is not captured: its sockets are left alone. Of the closed list of reasons, `mode-none` where the
  * annotation says so, `foreign-netns` where the pod has no network of its own, and `unknown-pod` for all else:
  * the programs do not know such a pod.
- * @param why as enrolment says it, or why it is not in the kernel.
+ * @param why as enrolment says it, or why it is not in the kernel. @param cause of enrolment, if it was that.
  */
-export function explainOutside(why: string): Explanation {
-  const keys = [interceptionModeKey, "sidecar.istio.io/inject", "sidecar.istio.io/status"];
-  const reason = why.startsWith(interceptionModeKey)
-    ? "mode-none"
-    : why === "it uses the host's network"
-      ? "foreign-netns"
-      : "unknown-pod";
+export function explainOutside(why: string, cause: OutsideCause | "" = ""): Explanation {
+  const reasons: Partial<Record<typeof cause, Reason>> = { "mode-none": "mode-none", "host-network": "foreign-netns" };
+  const sources: Partial<Record<typeof cause, string>> = {
+    "mode-none": interceptionModeKey,
+    "inject-refused": injectKey,
+    "not-injected": statusKey,
+  };
   return {
     verdict: "bypass",
     to: null,
-    reason,
+    reason: reasons[cause] ?? "unknown-pod",
     rule: why,
-    source: keys.find((key) => why.includes(key)) ?? "default",
+    source: sources[cause] ?? "default",
     considered: [{ rule: "is the pod captured?", outcome: "no" }],
     policy: "",
   };
@@ -199,7 +200,7 @@ export function explain(
 ): Explanation & { readonly problems: readonly Problem[] } {
   const compiled = podPolicy(pod, options);
   const { problems } = compiled;
-  if (!compiled.enrolled) return { ...explainOutside(compiled.why), problems };
+  if (!compiled.enrolled) return { ...explainOutside(compiled.why, compiled.cause), problems };
   const { policy } = compiled;
   const { direction, port } = question;
   const place = { direction, port, address: direction === "outbound" ? question.destination : undefined };

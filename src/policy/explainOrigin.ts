@@ -3,7 +3,7 @@ import { type Address, contains, formatPrefix } from "../model/address.js";
 import type { Pod } from "../model/pod.js";
 import type { Policy } from "../model/policy.js";
 import type { Reason } from "../model/verdict.js";
-import { alwaysExcludedInbound } from "./annotations.js";
+import { alwaysExcludedInbound, loopbackVariable, proxyConfigKey, statusPortKey, traffic } from "./annotations.js";
 import { findProxy, parseProxyMetadata } from "./proxy.js";
 import { type Parsed, parsePort, parsePorts, parsePortsOrStar, parseRange, parseRanges, trimSpace } from "./values.js";
 
@@ -20,11 +20,6 @@ export interface Place {
   /** Of the destination; undefined inbound. */
   readonly address: Address | undefined;
 }
-
-const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
-const statusPortKey = "status.sidecar.istio.io/port";
-const proxyConfigKey = "proxy.istio.io/config";
-const loopbackVariable = "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR";
 
 /** Parsers of the lists, by the annotation's name. */
 const lists = {

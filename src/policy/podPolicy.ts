@@ -4,10 +4,10 @@ import type { Policy } from "../model/policy.js";
 import type { Problem } from "../model/problem.js";
 import { readSettings } from "./annotations.js";
 import { compilePolicy } from "./compile.js";
-import { type EnrolmentOptions, enrol } from "./enrolment.js";
+import { type EnrolmentOptions, enrol, type Refusal } from "./enrolment.js";
 
 export type PodPolicy =
-  | { readonly enrolled: false; readonly why: string; readonly problems: readonly Problem[] }
+  | ({ readonly enrolled: false; readonly problems: readonly Problem[] } & Refusal)
   | {
       readonly enrolled: true;
       readonly policy: Policy;

@@ -120,6 +120,7 @@ const cases: readonly Case[] = [
   ["interceptionMode TPROXY", both({ [mode]: "TPROXY" }), to("10.9.9.9:443"), ...included],
   ["the host's network", { spec: { hostNetwork: true } }, to("10.9.9.9:443"), "bypass", "foreign-netns", "it uses the host's network", "default"],
   ["no proxy", { spec: { containers: [{ name: "app" }] } }, to("10.9.9.9:443"), "bypass", "unknown-pod", "it has no container istio-proxy", "default"],
+  ["the host's network, whatever it is called", { spec: { hostNetwork: true }, namespace: "kube-system" }, inbound(80), "bypass", "foreign-netns", "it uses the host's network", "default"],
   ["injection refused by the label", { labels: { [inject]: "false" } }, inbound(80), "bypass", "unknown-pod", /label/, inject],
   ["a namespace that is left out", { namespace: "kube-system" }, to("10.9.9.9:443"), "bypass", "unknown-pod", /kube-system is excluded/, "default"],
   ["no Envoy", { proxy: { env: [{ name: "DISABLE_ENVOY", value: "true" }] } }, inbound(80), "bypass", "unknown-pod", /DISABLE_ENVOY/, "default"],
