@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { desiredState, type NodeView } from "../src/desired.js";
 import type { Have, PodState } from "../src/maps/state.js";
 import { addressFromBytes, formatAddress } from "../src/model/address.js";
+import { defaultMesh } from "../src/model/mesh.js";
 import type { Pod } from "../src/model/pod.js";
 import type { PodPolicy } from "../src/policy/podPolicy.js";
 import { policy } from "./samples.js";
@@ -28,7 +29,13 @@ const node = (...uids: string[]): NodeView => ({
 });
 const nothing: Have = { pods: new Map(), policies: new Set() };
 const enrolled = (id: bigint, bad = false): PodPolicy => ({ enrolled: true, policy: policy(id), problems: [], bad });
-const snapshot = (pods: readonly Pod[], complete = true) => ({ pods, problems: [], complete });
+const snapshot = (pods: readonly Pod[], complete = true) => ({
+  pods,
+  sidecars: [],
+  mesh: defaultMesh,
+  problems: [],
+  complete,
+});
 const record = (cgroupId: bigint, policyId: bigint): PodState & { slot: number } => ({
   cgroupId,
   policy: policyId,

@@ -6,6 +6,7 @@ import { podName } from "../model/pod.js";
 import { describeProblem, type Problem } from "../model/problem.js";
 import type { OutsideCause, Status } from "../model/status.js";
 import { type Explanation, explainOutside, explainPolicy, type Question } from "../policy/explain.js";
+import type { PolicyContext } from "../policy/podPolicy.js";
 import { openManifests } from "../source/manifests.js";
 import { askAgent } from "../web/controlClient.js";
 import type { Answer } from "./explain.js";
@@ -29,7 +30,12 @@ function unknown(wanted: string, names: readonly string[], where: string): Usage
 export function readManifestPod(
   directory: string,
   wanted: string,
-): { readonly pod: Pod; readonly problems: readonly Problem[]; readonly notes: readonly string[] } {
+): {
+  readonly pod: Pod;
+  readonly context: PolicyContext;
+  readonly problems: readonly Problem[];
+  readonly notes: readonly string[];
+} {
   let snapshot: ReturnType<ReturnType<typeof openManifests>["snapshot"]>;
   try {
     const source = openManifests({ directory, openInotify: () => unwatched, onChange() {} });
@@ -38,7 +44,7 @@ export function readManifestPod(
   } catch (error) {
     throw new UsageError(`shunt explain: --manifests ${directory} cannot be read: ${(error as Error).message}`);
   }
-  const { pods, problems } = snapshot;
+  const { pods, sidecars, mesh, problems } = snapshot;
   const found = pods.filter((pod) => podName(pod) === wanted || pod.uid === wanted);
   const [pod] = found;
   if (pod === undefined) {
@@ -48,7 +54,9 @@ export function readManifestPod(
   }
   return {
     pod,
-    problems: problems.filter((problem) => problem.pod === podName(pod)),
+    context: { sidecars, mesh },
+    // A Sidecar that is left out, or a bad value of the mesh, may be why.
+    problems: problems.filter(({ pod: name, kind }) => name === podName(pod) || kind === "sidecar" || kind === "mesh"),
     notes: found.length === 1 ? [] : [`${found.length} pods have this name; this is the one with uid ${pod.uid}`],
   };
 }

@@ -10,14 +10,15 @@ import { makeLogger } from "../log.js";
 import { parseDetail } from "../metrics/detail.js";
 import { openMetrics } from "../metrics/registry.js";
 import { agentView } from "../metrics/view.js";
-import { defaultExcludedNamespaces } from "../policy/enrolment.js";
-import { podPolicy } from "../policy/podPolicy.js";
+import { openPodCompiler } from "../policy/podCompiler.js";
+import type { PolicyOptions } from "../policy/podPolicy.js";
 import { openControl } from "../web/control.js";
 import { defaultControl } from "../web/controlClient.js";
 import { serveHttp } from "../web/http.js";
 import { defaultListen, parseListen } from "../web/listen.js";
 import { agentRoutes } from "../web/routes.js";
 import { defaultBpffs, parseOptions, podRoot } from "./options.js";
+import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
 
 export const runHelp = `Usage: shunt run --manifests DIR [options]
 
@@ -25,7 +26,7 @@ Steers the sockets of the mesh pods on this machine to their proxy, by what a di
 says, and follows every change in it. Ends on SIGTERM or Ctrl-C; traffic stays steered as it is then.
 "shunt unload" ends that.
 
-  --manifests DIR    pods as YAML or JSON files
+  --manifests DIR    pods, Istio's Sidecars and the ConfigMap istio as YAML or JSON files
   --cgroup-root P    the pods' root cgroup (default: the one that kubelet made)
   --bpffs P          where programs and maps are pinned; mounted if it is not (default: ${defaultBpffs})
   --listen ADDR      where /metrics, /healthz and /readyz are served: ADDRESS:PORT, :PORT for every address
@@ -33,7 +34,7 @@ says, and follows every change in it. Ends on SIGTERM or Ctrl-C; traffic stays s
   --control P        the control socket for status, flows and explain; one agent has it (default:
                      ${defaultControl})
   --metrics-detail D pod, workload or node: whose name the series of connections bear (default: pod)
-  --compile          compile the programs on this machine, with clang, instead of using the built ones
+${policyFlagsHelp}  --compile          compile the programs on this machine, with clang, instead of using the built ones
   --compile-cache P  where compiled programs are kept, by content (default: /var/cache/shunt)
 `;
 
@@ -44,6 +45,7 @@ const options = {
   listen: { type: "string", default: defaultListen },
   control: { type: "string", default: defaultControl },
   "metrics-detail": { type: "string", default: "pod" },
+  ...policyFlags,
   compile: { type: "boolean", default: false },
   "compile-cache": { type: "string", default: "/var/cache/shunt" },
 } as const;
@@ -75,13 +77,14 @@ export async function run(args: readonly string[]): Promise<void> {
   checkDirectory("--manifests", values.manifests);
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
+  const policy = readPolicyFlags("run", values);
   if (process.getuid?.() !== 0) throw new NodeError("shunt run must load BPF programs: run it as root");
   if (!existsSync(values.bpffs)) checkDirectory("--bpffs", dirname(resolve(values.bpffs)));
   const addon = native();
   const { path: cgroupRoot, release } = podRoot(addon, values["cgroup-root"]);
   try {
     checkCgroup(cgroupRoot);
-    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail });
+    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail, policy });
   } finally {
     release();
   }
@@ -93,6 +96,7 @@ interface Settings {
   readonly listen: ReturnType<typeof parseListen>;
   readonly control: string;
   readonly detail: ReturnType<typeof parseDetail>;
+  readonly policy: PolicyOptions;
   readonly compile: boolean;
   readonly "compile-cache": string;
 }
@@ -130,7 +134,7 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
     cgroupRoot,
     bpffs: values.bpffs,
     object,
-    compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces }),
+    compile: openPodCompiler(values.policy),
     clock: process.hrtime.bigint,
     observe: metrics.observe,
     onCountsGone: metrics.onCountsGone,

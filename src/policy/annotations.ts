@@ -3,6 +3,7 @@
  * (cni/pkg/plugin/sidecar_redirect.go) with the injector's validation (pkg/kube/inject/validate.go).
  */
 import { addressFromBytes, type Prefix } from "../model/address.js";
+import type { Mesh } from "../model/mesh.js";
 import { type Pod, podName } from "../model/pod.js";
 import { type Problem, shownValue } from "../model/problem.js";
 import { findProxy, parseProxyMetadata, proxyPort } from "./proxy.js";
@@ -21,6 +22,13 @@ const defaultProxyId = 1337;
 const defaultPorts = { outbound: 15001, inbound: 15006 } as const;
 const defaultLoopback: Prefix = { address: addressFromBytes(Uint8Array.of(127, 0, 0, 1)), length: 32 };
 
+export interface SettingsOptions {
+  /** Annotation key → what stands in where a pod has no such annotation, or a bad one; see standIns.ts. */
+  readonly standIns?: ReadonlyMap<string, string> | undefined;
+  /** Whose `proxyMetadata` is the default of the pod's. */
+  readonly mesh?: Mesh | undefined;
+}
+
 export interface ReadSettings {
   readonly settings: Settings;
   readonly problems: readonly Problem[];
@@ -32,7 +40,7 @@ export interface ReadSettings {
  * Reads everything that decides over capture from a pod. A bad value is a problem and counts as absent.
  * Whether the pod is to be captured at all is not asked here; see enrolment.ts.
  */
-export function readSettings(pod: Pod): ReadSettings {
+export function readSettings(pod: Pod, { standIns, mesh }: SettingsOptions = {}): ReadSettings {
   const problems: Problem[] = [];
   let unreadable = false;
 
@@ -40,13 +48,18 @@ export function readSettings(pod: Pod): ReadSettings {
   const accept = <T>(kind: Problem["kind"], key: string, text: string, parsed: Parsed<T>, fallback: T): T => {
     if ("value" in parsed) return parsed.value;
     const why = parsed.item === text ? parsed.why : `${JSON.stringify(shownValue(parsed.item, 40))}: ${parsed.why}`;
-    problems.push({ kind, where: pod.where, pod: podName(pod), key, value: shownValue(text), why });
+    // What is wrong with the mesh is said once, not once a pod.
+    const place = kind === "mesh" ? { where: mesh?.where ?? "", pod: "" } : { where: pod.where, pod: podName(pod) };
+    problems.push({ kind, ...place, key, value: shownValue(text), why });
     return fallback;
   };
   const annotation = <T>(key: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
     if (pod.badAnnotations.has(key)) unreadable = true; // already reported where the document was read
+    const other = standIns?.get(key);
+    const standIn = other === undefined ? undefined : parse(other);
+    const absent = standIn !== undefined && "value" in standIn ? standIn.value : fallback;
     const text = pod.annotations.get(key);
-    return text === undefined ? fallback : accept("annotation", key, text, parse(text), fallback);
+    return text === undefined ? absent : accept("annotation", key, text, parse(text), absent);
   };
   const port = (direction: "outbound" | "inbound"): number => {
     const said = proxyPort(pod, direction);
@@ -57,19 +70,19 @@ export function readSettings(pod: Pod): ReadSettings {
 
   annotation(interceptionModeKey, parseMode, "REDIRECT");
   const proxy = findProxy(pod);
-  // Live edits apply at once, so the annotation beats the environment that the injector once made of it.
-  const metadata = annotation<ReadonlyMap<string, string>>(proxyConfigKey, parseProxyMetadata, new Map()).get(
-    loopbackVariable,
-  );
-  const variable = proxy?.env.get(loopbackVariable);
-  const inherited =
-    variable === undefined
-      ? defaultLoopback
-      : accept("pod", `env ${loopbackVariable}`, variable, parseLoopback(variable), defaultLoopback);
-  const loopback =
-    metadata === undefined
-      ? inherited
-      : accept("annotation", `${proxyConfigKey} ${loopbackVariable}`, metadata, parseLoopback(metadata), inherited);
+  const metadata = annotation<ReadonlyMap<string, string>>(proxyConfigKey, parseProxyMetadata, new Map());
+  /**
+   * Of the proxy. Live edits apply at once, so the annotation beats the environment that the injector once made of
+   * it; and that beats the mesh, because the proxy runs with it.
+   */
+  const variable = <T>(name: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
+    const read = (kind: Problem["kind"], key: string, text: string | undefined, otherwise: T): T =>
+      text === undefined ? otherwise : accept(kind, key, text, parse(text), otherwise);
+    const key = `MeshConfig defaultConfig.proxyMetadata.${name}`;
+    const ofMesh = read("mesh", key, mesh?.proxyMetadata.get(name), fallback);
+    const inherited = read("pod", `env ${name}`, proxy?.env.get(name), ofMesh);
+    return read("annotation", `${proxyConfigKey} ${name}`, metadata.get(name), inherited);
+  };
   const statusPort = annotation(statusPortKey, parseStatusPort, 15020);
 
   const settings: Settings = {
@@ -96,7 +109,7 @@ export function readSettings(pod: Pod): ReadSettings {
     proxyGid: proxy?.runAsGroup || defaultProxyId,
     outboundPort: port("outbound"),
     inboundPort: port("inbound"),
-    loopback,
+    loopback: variable(loopbackVariable, parseLoopback, defaultLoopback),
   };
   return { settings, problems, bad: unreadable || problems.length > 0 };
 }

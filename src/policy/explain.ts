@@ -6,6 +6,7 @@
  * asked. The decision's reason tells which step that was.
  */
 import { type Address, formatAddress, formatPrefix } from "../model/address.js";
+import { defaultMesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import { formatPolicyId, type Policy } from "../model/policy.js";
 import { type Problem, shownValue } from "../model/problem.js";
@@ -14,9 +15,10 @@ import type { Reason, Verdict } from "../model/verdict.js";
 import { interceptionModeKey } from "./annotations.js";
 import { tunnelPort } from "./compile.js";
 import { type Decision, decideInbound, decideOutbound } from "./decide.js";
-import { type EnrolmentOptions, injectKey, statusKey } from "./enrolment.js";
+import { injectKey, statusKey } from "./enrolment.js";
 import { type Origin, originOf } from "./explainOrigin.js";
-import { podPolicy } from "./podPolicy.js";
+import { type PolicyContext, type PolicyOptions, podPolicyWith } from "./podPolicy.js";
+import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
 
 export type Question =
   | {
@@ -58,13 +60,13 @@ function listed(name: string, items: readonly (string | number)[]): string {
 /** @returns each step of decide.ts with the reasons that it can decide with. */
 function outboundSteps(policy: Policy): Steps {
   const rules = policy.ports.filter((rule) => rule.direction === "outbound");
-  const ports = (action: string) => rules.filter((rule) => rule.action === action).map(({ port }) => port);
+  const ports = (reason: Reason) => rules.filter((rule) => rule.reason === reason).map(({ port }) => port);
   const ranges = (action: string) =>
     policy.ranges.filter((rule) => rule.action === action).map(({ prefix }) => formatPrefix(prefix));
   const proxy: readonly Reason[] = ["proxy", "proxy-to-self", "tunnel-port"];
   const kept = policy.keepLocal ? ": goes on, since a loopback range is included" : "";
   return [
-    [listed("excluded ports", ports("bypass")), ["excluded-port"]],
+    [listed("excluded ports", ports("excluded-port")), ["excluded-port"]],
     ["from 127.0.0.6 or ::6 to the pod itself", ["passthrough-source"]],
     [`the proxy (uid ${policy.proxyUid})`, proxy],
     [`loopback or the pod's own address${kept}`, policy.keepLocal ? [] : ["local-address", "loopback"]],
@@ -72,8 +74,25 @@ function outboundSteps(policy: Policy): Steps {
     ["not TCP", ["not-tcp"]],
     [`in ${formatPrefix(policy.loopback)} or ::1`, ["loopback"]],
     [listed("excluded ranges", ranges("bypass")), ["excluded-range"]],
-    [listed("included ports", ports("redirect")), ["included-port"]],
+    [listed("included ports", ports("included-port")), ["included-port"]],
     [listed("included ranges", ranges("redirect")), ["included-range"]],
+    ...sidecarSteps(policy, ports),
+  ];
+}
+
+/** The end of the list. A Sidecar has a say in what no annotation names. */
+function sidecarSteps(policy: Policy, ports: (reason: Reason) => readonly number[]): Steps {
+  if (policy.sidecarNone) {
+    return [
+      [listed("ports that the Sidecar keeps captured", ports("included-all")), ["included-all"]],
+      ["every other address: left alone by the Sidecar", ["sidecar-none"]],
+    ];
+  }
+  const passing = ports("sidecar-none");
+  return [
+    ...(passing.length === 0
+      ? []
+      : ([[listed("ports that the Sidecar leaves alone", passing), ["sidecar-none"]]] as const)),
     policy.captureOtherOutbound
       ? ["every other address: captured", ["included-all"]]
       : ["every other address: left alone", ["not-included"]],
@@ -83,10 +102,14 @@ function outboundSteps(policy: Policy): Steps {
 function inboundSteps(policy: Policy): Steps {
   const rules = policy.ports.filter((rule) => rule.direction === "inbound");
   const ports = (reason: Reason) => rules.filter((rule) => rule.reason === reason).map(({ port }) => port);
+  const passing = ports("sidecar-none");
   return [
     [listed("the mesh's tunnel", ports("tunnel-port")), ["tunnel-port"]],
     [listed("excluded ports", ports("excluded-port")), ["excluded-port"]],
     [listed("included ports", ports("included-port")), ["included-port"]],
+    ...(passing.length === 0
+      ? []
+      : ([[listed("ports that the Sidecar leaves alone", passing), ["sidecar-none"]]] as const)),
     policy.captureOtherInbound
       ? ["every other port: captured", ["included-all"]]
       : ["every other port: left alone", ["not-included"]],
@@ -157,6 +180,7 @@ export function explainPolicy(policy: Policy, localAddresses: readonly Address[]
       const what = port ? `${rule.direction} port ${rule.port}` : formatPrefix(rule.prefix);
       return { rule: `${what}: ${rule.action} ${rule.reason}`, source: `${port ? "port" : "range"}_rules ${id}` };
     }
+    if (reason === "sidecar-none") return { rule: "sidecar-none is set for the rest", source: `policies ${id}` };
     if (reason !== "included-all" && reason !== "not-included") return undefined;
     const set = reason === "included-all" ? "set" : "not set";
     return { rule: `capture-other-${question.direction} is ${set}`, source: `policies ${id}` };
@@ -194,16 +218,18 @@ export function explainOutside(why: string, cause: OutsideCause | "" = ""): Expl
  */
 export function explain(
   pod: Pod,
-  options: EnrolmentOptions,
+  options: PolicyOptions & Partial<PolicyContext>,
   localAddresses: readonly Address[],
   question: Question,
 ): Explanation & { readonly problems: readonly Problem[] } {
-  const compiled = podPolicy(pod, options);
+  const { sidecars = [], mesh = defaultMesh, standIns } = options;
+  const sidecar = selectSidecar(indexSidecars(sidecars), pod, mesh.rootNamespace);
+  const compiled = podPolicyWith(pod, options, sidecar, mesh);
   const { problems } = compiled;
   if (!compiled.enrolled) return { ...explainOutside(compiled.why, compiled.cause), problems };
   const { policy } = compiled;
   const { direction, port } = question;
   const place = { direction, port, address: direction === "outbound" ? question.destination : undefined };
-  const origin = ({ reason }: Decision) => originOf(pod, policy, place, reason);
+  const origin = ({ reason }: Decision) => originOf({ pod, policy, sidecar, mesh, standIns }, place, reason);
   return { ...explainWith(policy, localAddresses, question, origin, "default"), problems };
 }

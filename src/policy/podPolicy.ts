@@ -1,10 +1,15 @@
-/** From a pod to its policy: enrolment, then annotations, then the compiler. */
-import type { Pod } from "../model/pod.js";
+/** From a pod to its policy: enrolment, then annotations, then the Sidecar, then the compiler. */
+import { defaultMesh, type Mesh } from "../model/mesh.js";
+import { type Pod, podName } from "../model/pod.js";
 import type { Policy } from "../model/policy.js";
 import type { Problem } from "../model/problem.js";
+import type { Sidecar } from "../model/sidecar.js";
 import { readSettings } from "./annotations.js";
 import { compilePolicy } from "./compile.js";
 import { type EnrolmentOptions, enrol, type Refusal } from "./enrolment.js";
+import { sidecarCapture } from "./sidecarCapture.js";
+import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
+import type { StandIns } from "./standIns.js";
 
 export type PodPolicy =
   | ({ readonly enrolled: false; readonly problems: readonly Problem[] } & Refusal)
@@ -16,10 +21,30 @@ export type PodPolicy =
       readonly bad: boolean;
     };
 
+/** What the agent was told at its start. */
+export interface PolicyOptions extends EnrolmentOptions {
+  readonly standIns?: StandIns | undefined;
+}
+
+/** What concerns more than one pod, and changes. */
+export interface PolicyContext {
+  readonly sidecars: readonly Sidecar[];
+  readonly mesh: Mesh;
+}
+
 /** Pure. A pod that is not enrolled has no problems of its annotations: nobody acts on them. */
-export function podPolicy(pod: Pod, options: EnrolmentOptions): PodPolicy {
+export function podPolicy(pod: Pod, options: PolicyOptions & Partial<PolicyContext>): PodPolicy {
+  const { sidecars = [], mesh = defaultMesh } = options;
+  return podPolicyWith(pod, options, selectSidecar(indexSidecars(sidecars), pod, mesh.rootNamespace), mesh);
+}
+
+/** As {@link podPolicy}. @param sidecar the pod's. */
+export function podPolicyWith(pod: Pod, options: PolicyOptions, sidecar: Sidecar | undefined, mesh: Mesh): PodPolicy {
   const enrolment = enrol(pod, options);
   if (!enrolment.enrolled) return { ...enrolment, problems: [] };
-  const { settings, problems, bad } = readSettings(pod);
-  return { enrolled: true, policy: compilePolicy(settings), problems, bad };
+  const { settings, problems, bad } = readSettings(pod, { standIns: options.standIns, mesh });
+  if (sidecar === undefined) return { enrolled: true, policy: compilePolicy(settings), problems, bad };
+  const read = sidecarCapture(sidecar, mesh, settings, podName(pod));
+  const policy = compilePolicy({ ...settings, sidecar: read.capture });
+  return { enrolled: true, policy, problems: [...problems, ...read.problems], bad };
 }
