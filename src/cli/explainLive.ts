@@ -1,6 +1,7 @@
 /** What the kernel's maps say of a pod, and the pods of a directory of manifests, for `shunt explain`. */
 import { UsageError } from "../errors.js";
 import { readPods, readPolicy } from "../maps/readPolicy.js";
+import type { Mesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import { podName } from "../model/pod.js";
 import { describeProblem, type Problem } from "../model/problem.js";
@@ -20,6 +21,12 @@ const unwatched = { add: () => -1, remove() {}, unref() {}, ref() {}, close() {}
 /** @throws UsageError that names pods near to what was wanted. */
 function unknown(wanted: string, names: readonly string[], where: string): UsageError {
   return new UsageError(`shunt explain: there is no pod ${wanted} ${where}; ${nearNames(wanted, names)}`);
+}
+
+/** A Sidecar of the pod's namespace that is left out, or a bad value of the mesh, may be why. */
+function concerns({ kind, key }: Problem, { namespace }: Pod, { rootNamespace }: Mesh): boolean {
+  if (kind !== "sidecar") return kind === "mesh";
+  return [namespace, rootNamespace].some((name) => key.startsWith(`Sidecar ${name}/`));
 }
 
 /**
@@ -55,8 +62,7 @@ export function readManifestPod(
   return {
     pod,
     context: { sidecars, mesh },
-    // A Sidecar that is left out, or a bad value of the mesh, may be why.
-    problems: problems.filter(({ pod: name, kind }) => name === podName(pod) || kind === "sidecar" || kind === "mesh"),
+    problems: problems.filter((problem) => problem.pod === podName(pod) || concerns(problem, pod, mesh)),
     notes: found.length === 1 ? [] : [`${found.length} pods have this name; this is the one with uid ${pod.uid}`],
   };
 }

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { describeProblem } from "../../src/model/problem.js";
@@ -67,6 +68,32 @@ test("a bad mesh keeps the good one; where none was it closes", () => {
   const mended = keepLastGood(good, first);
   assert.is(merge({ f: mended }).mesh.outboundMode, "ALLOW_ANY");
   assert.is(keepLastGood(bad, keepLastGood(bad, good)).meshes[0], good.meshes[0], "for as long as it takes");
+});
+
+test("any text whatsoever: no crash, and every problem has a key and a reason", () => {
+  const pieces = fc.constantFrom(
+    ...[
+      pod("p"),
+      sidecar("s"),
+      sidecar("s", "[]"),
+      mesh("["),
+      "---\n",
+      "a: &a [*a]\n",
+      "- {",
+      "\u0000",
+      "\ufeff",
+      "kind: List\nitems: [5]\n",
+    ],
+  );
+  const texts = fc.array(fc.oneof(pieces, fc.string(), fc.json())).map((parts) => parts.join(""));
+  fc.assert(
+    fc.property(texts, texts, (first, second) => {
+      const before = readDocuments(first, "f");
+      const { problems } = merge({ f: keepLastGood(readDocuments(second, "f"), before), g: before });
+      for (const { key, why, where } of problems) assert.ok(key !== "" && why !== "" && where !== "");
+    }),
+    { numRuns: 1000 },
+  );
 });
 
 test("two Sidecars of one name, two meshes: one counts, the other is reported, in whatever order they are read", () => {
