@@ -118,10 +118,14 @@ function rangeRules(included: readonly Range[], excluded: readonly Range[]): Ran
   return kept;
 }
 
+/** Of the bytes as they stand, without a copy. */
+function hex({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString("hex");
+}
+
 /** What the id of a policy is made of. Names, not numbers of enums, so that it outlives their order. */
 export function canonicalText(policy: Omit<Policy, "id">): string {
-  const prefix = ({ address, length }: Prefix): string =>
-    `${address.family} ${Buffer.from(address.bytes).toString("hex")}/${length}`;
+  const prefix = ({ address, length }: Prefix): string => `${address.family} ${hex(address.bytes)}/${length}`;
   return [
     "shunt policy 1",
     `proxy ${policy.proxyUid} ${policy.proxyGid}`,
