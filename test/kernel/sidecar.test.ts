@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import type { Lab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { podManifest, writeManifest } from "../../src/demo/manifests.js";
-import { openMesh, reach, type Said, toFirst, toSecond, withBed } from "./agentBed.js";
+import { openMesh, reach, type Said, toFirst, toSecond, traffic, withBed } from "./agentBed.js";
 
 let mesh: { lab: Lab; pods: LabPod[] };
 test.before(async () => {
@@ -86,6 +86,21 @@ test("each edit of a Sidecar or of the mesh reaches the pod that it concerns, an
     await captured();
     const flips = agent.events.slice(start).filter(({ event }) => event === "policy");
     assert.equal([...new Set(flips.map(({ pod }) => pod))], ["test/a"]);
+    assert.is(await agent.stop(), 0);
+  });
+});
+
+test("what a flag says for the whole mesh holds for pods that do not say it themselves", async () => {
+  const [a, b] = mesh.pods;
+  if (a === undefined || b === undefined) throw new Error("no pods");
+  await withBed(mesh.lab, async (bed) => {
+    await bed.edit(a);
+    await bed.edit(b, { [traffic("excludeOutboundPorts")]: "" });
+    const agent = bed.start("--exclude-outbound-ports", "5000");
+    await agent.waitFor(({ event }) => event === "ready", 0, 30_000);
+    assert.is(await reach(a, toFirst), "direct");
+    assert.is(await reach(a, toSecond), `proxy ${toSecond}`);
+    assert.is(await reach(b, toFirst), `proxy ${toFirst}`);
     assert.is(await agent.stop(), 0);
   });
 });
