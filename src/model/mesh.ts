@@ -25,12 +25,15 @@ export const defaultMesh: Mesh = {
   where: "",
 };
 
+/** What holds where there is one that cannot be read: nothing passes that it may have closed. */
+export const closedMesh: Mesh = { ...defaultMesh, outboundMode: "REGISTRY_ONLY" };
+
 /**
  * The one that counts of several: that of the default root namespace, else the first by namespace, then by place.
- * @returns the default if there is none.
+ * @returns `none` if there is none.
  */
-export function chooseMesh(meshes: readonly Mesh[]): Mesh {
+export function chooseMesh(meshes: readonly Mesh[], none: Mesh = defaultMesh): Mesh {
   const rank = ({ namespace, where }: Mesh): string =>
     `${namespace === defaultRootNamespace ? 0 : 1} ${namespace} ${where}`;
-  return meshes.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1))[0] ?? defaultMesh;
+  return meshes.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1))[0] ?? none;
 }

@@ -4,12 +4,13 @@
  */
 import { loadAll } from "js-yaml";
 import { fieldOf, isAbsent, isRecord, shapeReader } from "./documentShape.js";
-import { defaultMesh, type Mesh } from "./mesh.js";
+import { closedMesh, defaultMesh, type Mesh } from "./mesh.js";
 import { type Problem, shownValue } from "./problem.js";
 import { outboundModes } from "./sidecar.js";
 
-/** Problems of one document that are listed. */
+/** Problems of one document that are listed, and characters of a path: the keys in it are anybody's. */
 const listedProblems = 8;
+const longestPath = 200;
 
 /** Whether a document is for {@link readMesh}: other ConfigMaps are none of ours. */
 export function isMeshDocument(document: unknown): boolean {
@@ -33,10 +34,10 @@ export function readMesh(
   const namespace = typeof given === "string" && given !== "" ? given : "default";
   const read = shapeReader((path, value, why) => {
     if (problems.length === listedProblems) return;
-    const key = `MeshConfig ${path}`;
+    const key = `MeshConfig ${shownValue(path, longestPath)}`;
     problems.push({ kind: "mesh", where, pod: "", key, value: isAbsent(value) ? "" : shownValue(value), why });
   });
-  const closed: Mesh = { ...defaultMesh, outboundMode: "REGISTRY_ONLY", namespace, where };
+  const closed: Mesh = { ...closedMesh, namespace, where };
 
   const text = read.text(fieldOf(fieldOf(document, "data"), "mesh"), "data.mesh");
   let config: unknown;

@@ -13,6 +13,8 @@ import { refusePort } from "./sidecarValues.js";
 
 /** Problems of one document that are listed; a document of another shape altogether would have hundreds. */
 const listedProblems = 8;
+/** Characters of a path that are shown: the keys in it are anybody's. */
+const longestPath = 200;
 
 const apiVersions = ["v1", "v1beta1", "v1alpha3"].map((version) => `networking.istio.io/${version}`);
 
@@ -41,7 +43,8 @@ export function readSidecar(
   const known = typeof name === "string" && name !== "" ? sidecarName({ namespace, name }) : undefined;
   const read = shapeReader((path, value, why) => {
     if (problems.length === listedProblems) return;
-    const key = ["Sidecar", known === undefined ? [] : shownValue(known), path].flat().join(" ");
+    const name = known === undefined ? [] : [shownValue(known)];
+    const key = ["Sidecar", ...name, shownValue(path, longestPath)].join(" ");
     const shown = isAbsent(value) ? "" : shownValue(value);
     problems.push({ kind: "sidecar", where, pod: "", key, value: shown, why: `${why}; the Sidecar is left out` });
   });

@@ -7,6 +7,7 @@
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
+import { closedMesh, defaultMesh } from "../model/mesh.js";
 import type { Snapshot } from "../model/pod.js";
 import type { Problem } from "../model/problem.js";
 import { emptyFile, type FileContent, readDocuments } from "./documents.js";
@@ -88,6 +89,8 @@ export function openManifests(options: ManifestOptions): ManifestSource {
   const files = new Map<string, FileContent>();
   /** Files that broke before they were ever seen whole: what they hold is not known. */
   const unknown = new Set<string>();
+  /** A file that was broken from the start may be the mesh's configuration. */
+  let mesh = closedMesh;
   let lost: Problem | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
@@ -158,7 +161,12 @@ export function openManifests(options: ManifestOptions): ManifestSource {
   }
 
   return {
-    snapshot: () => mergeFiles(files, lost === undefined ? [] : [lost], lost === undefined && unknown.size === 0),
+    snapshot() {
+      const complete = lost === undefined && unknown.size === 0;
+      const snapshot = mergeFiles(files, lost === undefined ? [] : [lost], complete, complete ? defaultMesh : mesh);
+      mesh = snapshot.mesh;
+      return snapshot;
+    },
     close() {
       closed = true;
       clearTimeout(timer);

@@ -1,5 +1,5 @@
 /** Files of manifests as one snapshot. Pure. */
-import { chooseMesh } from "../model/mesh.js";
+import { chooseMesh, defaultMesh, type Mesh } from "../model/mesh.js";
 import { type Pod, podName, type Snapshot } from "../model/pod.js";
 import type { Problem } from "../model/problem.js";
 import { type Sidecar, sidecarName } from "../model/sidecar.js";
@@ -44,11 +44,15 @@ function unique<T extends { readonly where: string }>(
   return [...found.values()];
 }
 
-/** Puts the files together: sorted by name, so that the same directory always gives the same snapshot. */
+/**
+ * Puts the files together: sorted by name, so that the same directory always gives the same snapshot.
+ * @param noMesh what holds if no file has a MeshConfig.
+ */
 export function mergeFiles(
   files: ReadonlyMap<string, FileContent>,
   problems: readonly Problem[],
   complete: boolean,
+  noMesh: Mesh = defaultMesh,
 ): Snapshot {
   const contents = [...files.keys()].sort().flatMap((name) => files.get(name) ?? []);
   const all = [...problems, ...contents.flatMap((content) => content.problems)];
@@ -70,7 +74,7 @@ export function mergeFiles(
     },
   );
   const meshes = contents.flatMap((content) => content.meshes.map(({ mesh }) => mesh));
-  const mesh = chooseMesh(meshes);
+  const mesh = chooseMesh(meshes, noMesh);
   for (const { where, namespace } of meshes.filter((one) => one !== mesh)) {
     const why = `the MeshConfig of ${mesh.namespace}/istio in ${mesh.where} counts; this one is left out`;
     all.push({ kind: "mesh", where, pod: "", key: "ConfigMap", value: `${namespace}/istio`, why });

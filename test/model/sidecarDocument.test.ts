@@ -162,6 +162,8 @@ test("a Sidecar with thousands of mistakes lists a few", () => {
   const { problems, sidecar } = read({ egress: [{ hosts: Array.from({ length: 5000 }, () => "no") }] });
   assert.is(sidecar, undefined);
   assert.is(problems.length, 8);
+  const long = read({ workloadSelector: { labels: { ["x".repeat(1e6)]: 1 } }, outboundTrafficPolicy: {} }).problems[0];
+  assert.ok((long?.key.length ?? 0) < 400);
 });
 
 const scalars = fc.oneof(
