@@ -78,10 +78,11 @@ export function readSettings(pod: Pod, { standIns, mesh }: SettingsOptions = {})
   const variable = <T>(name: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
     const read = (kind: Problem["kind"], key: string, text: string | undefined, otherwise: T): T =>
       text === undefined ? otherwise : accept(kind, key, text, parse(text), otherwise);
-    const key = `MeshConfig defaultConfig.proxyMetadata.${name}`;
-    const ofMesh = read("mesh", key, mesh?.proxyMetadata.get(name), fallback);
-    const inherited = read("pod", `env ${name}`, proxy?.env.get(name), ofMesh);
-    return read("annotation", `${proxyConfigKey} ${name}`, metadata.get(name), inherited);
+    const [annotated, inherited] = [metadata.get(name), proxy?.env.get(name)];
+    if (annotated === undefined && inherited === undefined)
+      return read("mesh", `MeshConfig defaultConfig.proxyMetadata.${name}`, mesh?.proxyMetadata.get(name), fallback);
+    const otherwise = read("pod", `env ${name}`, inherited, fallback);
+    return read("annotation", `${proxyConfigKey} ${name}`, annotated, otherwise);
   };
   const statusPort = annotation(statusPortKey, parseStatusPort, 15020);
 

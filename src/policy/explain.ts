@@ -80,6 +80,10 @@ function outboundSteps(policy: Policy): Steps {
   ];
 }
 
+function leftAlone(ports: readonly number[]): Steps {
+  return ports.length === 0 ? [] : [[listed("ports that the Sidecar leaves alone", ports), ["sidecar-none"]]];
+}
+
 /** The end of the list. A Sidecar has a say in what no annotation names. */
 function sidecarSteps(policy: Policy, ports: (reason: Reason) => readonly number[]): Steps {
   if (policy.sidecarNone) {
@@ -88,11 +92,8 @@ function sidecarSteps(policy: Policy, ports: (reason: Reason) => readonly number
       ["every other address: left alone by the Sidecar", ["sidecar-none"]],
     ];
   }
-  const passing = ports("sidecar-none");
   return [
-    ...(passing.length === 0
-      ? []
-      : ([[listed("ports that the Sidecar leaves alone", passing), ["sidecar-none"]]] as const)),
+    ...leftAlone(ports("sidecar-none")),
     policy.captureOtherOutbound
       ? ["every other address: captured", ["included-all"]]
       : ["every other address: left alone", ["not-included"]],
@@ -102,14 +103,11 @@ function sidecarSteps(policy: Policy, ports: (reason: Reason) => readonly number
 function inboundSteps(policy: Policy): Steps {
   const rules = policy.ports.filter((rule) => rule.direction === "inbound");
   const ports = (reason: Reason) => rules.filter((rule) => rule.reason === reason).map(({ port }) => port);
-  const passing = ports("sidecar-none");
   return [
     [listed("the mesh's tunnel", ports("tunnel-port")), ["tunnel-port"]],
     [listed("excluded ports", ports("excluded-port")), ["excluded-port"]],
     [listed("included ports", ports("included-port")), ["included-port"]],
-    ...(passing.length === 0
-      ? []
-      : ([[listed("ports that the Sidecar leaves alone", passing), ["sidecar-none"]]] as const)),
+    ...leftAlone(ports("sidecar-none")),
     policy.captureOtherInbound
       ? ["every other port: captured", ["included-all"]]
       : ["every other port: left alone", ["not-included"]],

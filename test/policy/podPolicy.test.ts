@@ -110,6 +110,9 @@ test("a bad variable of the mesh: said of the mesh, once, and counts as absent",
   const { policy, bad } = enrolled(podPolicy(pod(), { ...options, mesh }));
   assert.is(policy.id, enrolled(podPolicy(pod(), options)).policy.id);
   assert.is(bad, true, "a pod that has a policy keeps it");
+  const env = [{ name: "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", value: "127.0.0.0/30" }];
+  const own = enrolled(podPolicy(pod({ proxy: { env } }), { ...options, mesh }));
+  assert.equal([own.bad, own.said, formatPrefix(own.policy.loopback)], [false, [], "127.0.0.0/30"], "one with its own");
   const problems = [pod(), { ...pod(), name: "other" }].flatMap((one) => podPolicy(one, { ...options, mesh }).problems);
   assert.equal(
     [...new Set(problems.map(describeProblem))],
