@@ -98,6 +98,7 @@ enum policy_flag {
 	POLICY_FLAG_GROUPS_INCLUDED = 128,  /* only callers of these groups are captured */
 	POLICY_FLAG_GROUPS_EXCLUDED = 256,  /* callers of these groups are not */
 	POLICY_FLAG_DNS = 512,		    /* port 53 goes to the proxy's DNS port: */
+	POLICY_FLAG_SIDECAR_NONE = 2048,    /* why other outbound is not captured */
 	POLICY_FLAG_DNS_ALL_SERVERS = 1024, /* to any server, not only those of resolv.conf */
 };
 

@@ -146,7 +146,8 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 		return bypass(REASON_EXCLUDED_INTERFACE);
 	if (policy->flags & POLICY_FLAG_HAS_OUTBOUND_PORTS)
 		port = port_rule(policy, DIRECTION_OUTBOUND, r->port);
-	if (port && port->verdict == VERDICT_BYPASS)
+	/* What a Sidecar leaves alone is asked below: it is weaker than an annotation, and the application's alone. */
+	if (port && port->verdict == VERDICT_BYPASS && port->reason != REASON_SIDECAR_NONE)
 		return bypass(port->reason);
 
 	loopback = address_is_loopback(&r->destination);
@@ -180,12 +181,16 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 	if (range && range->verdict == VERDICT_BYPASS)
 		return bypass(range->reason);
 	/* A union with the ranges, not an intersection. */
+	if (port && port->verdict == VERDICT_BYPASS)
+		return bypass(port->reason);
 	if (port)
 		return redirect(port->reason, policy->outbound_port);
 	if (range)
 		return redirect(range->reason, policy->outbound_port);
 	if (policy->flags & POLICY_FLAG_CAPTURE_OTHER_OUTBOUND)
 		return redirect(REASON_INCLUDED_ALL, policy->outbound_port);
+	if (policy->flags & POLICY_FLAG_SIDECAR_NONE)
+		return bypass(REASON_SIDECAR_NONE);
 	return bypass(REASON_NOT_INCLUDED);
 }
 

@@ -19,14 +19,13 @@ import { decodeCount, type VerdictCount } from "./maps/counts.js";
 import { diff } from "./maps/diff.js";
 import { u64 } from "./maps/layout.js";
 import { type Applied, type Failure, Store } from "./maps/store.js";
-import type { Pod } from "./model/pod.js";
 import { formatPolicyId } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { ProgramStatus, Status } from "./model/status.js";
 import { openCgroupTree } from "./node/cgroups.js";
 import { processInNamespace } from "./node/namespace.js";
 import { openNamespaceTracker } from "./node/namespaces.js";
-import type { PodPolicy } from "./policy/podPolicy.js";
+import type { PodCompiler } from "./policy/podCompiler.js";
 import { openReconciler } from "./reconciler.js";
 import { openManifests } from "./source/manifests.js";
 import { version } from "./version.js";
@@ -45,7 +44,8 @@ export interface AgentOptions {
   readonly bpffs: string;
   /** The object file. */
   readonly object: string;
-  readonly compile: (pod: Pod) => PodPolicy;
+  /** Called with every snapshot. */
+  readonly compile: PodCompiler;
   readonly proxyIdentity: ProxyIdentity;
   /** ns, CLOCK_MONOTONIC. */
   readonly clock: () => bigint;
@@ -168,13 +168,6 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   onClose(() => clearTimeout(again));
   const keeper = openInboundKeeper({ inbound, datapath, contract, pathOf, nameOf });
 
-  // A source hands out the same object while a pod is as it was.
-  const compiled = new WeakMap<Pod, PodPolicy>();
-  const compile = (pod: Pod): PodPolicy => {
-    const policy = compiled.get(pod) ?? options.compile(pod);
-    compiled.set(pod, policy);
-    return policy;
-  };
   let onFilled = (): void => {};
   const filled = new Promise<void>((resolve) => {
     onFilled = resolve;
@@ -187,7 +180,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const begin = options.clock();
       changed = since;
       const view = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
-      desired = desiredState(source.snapshot(), view, store.have, compile, options.proxyIdentity);
+      const snapshot = source.snapshot();
+      desired = desiredState(snapshot, view, store.have, options.compile(snapshot), options.proxyIdentity);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const { failures } = await store.apply(diff(store.have, desired.want));
       onFilled();

@@ -110,10 +110,10 @@ function ownAddress(pod: Pod, all: readonly Address[], family: 4 | 6): Address |
   return said ?? all.find((address) => address.family === family && !isLinkLocal(address));
 }
 
-function outside(pod: Pod, state: "waiting" | "not-enrolled", why: string): PodStatus {
+function outside(pod: Pod, state: "waiting" | "not-enrolled", why: string, cause: PodStatus["cause"]): PodStatus {
   const { namespace, name, uid } = pod;
   const nothing = { policy: "", cgroupId: "", netnsCookie: "", addresses: pod.addresses, keepsPolicy: false };
-  return { namespace, name, uid, state, why, ...nothing };
+  return { namespace, name, uid, state, why, cause, ...nothing };
 }
 
 function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodStatus {
@@ -124,6 +124,7 @@ function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodSta
     uid,
     state: "enrolled",
     why: "",
+    cause: "",
     policy: formatPolicyId(state.policy),
     cgroupId: `${state.cgroupId}`,
     netnsCookie: state.netnsCookie === 0n ? "" : `${state.netnsCookie}`,
@@ -154,12 +155,12 @@ export function desiredState(
     const compiled = compile(pod);
     problems.push(...compiled.problems);
     if (!compiled.enrolled) {
-      statuses.push(outside(pod, "not-enrolled", compiled.why));
+      statuses.push(outside(pod, "not-enrolled", compiled.why, compiled.cause));
       continue;
     }
     const cgroup = node.cgroups.get(pod.uid);
     if (cgroup === undefined) {
-      statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)"));
+      statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)", ""));
       continue;
     }
     const held = have.pods.get(cgroup.id);

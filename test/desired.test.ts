@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { desiredState, type NodeView, noNamespace } from "../src/desired.js";
 import type { Have, PodState } from "../src/maps/state.js";
 import { addressFromBytes, formatAddress } from "../src/model/address.js";
+import { defaultMesh } from "../src/model/mesh.js";
 import type { Pod } from "../src/model/pod.js";
 import type { PodPolicy } from "../src/policy/podPolicy.js";
 import { podState, policy } from "./samples.js";
@@ -36,7 +37,13 @@ const enrolled = (id: bigint, bad = false): PodPolicy => ({
   problems: [],
   bad,
 });
-const snapshot = (pods: readonly Pod[], complete = true) => ({ pods, problems: [], complete });
+const snapshot = (pods: readonly Pod[], complete = true) => ({
+  pods,
+  sidecars: [],
+  mesh: defaultMesh,
+  problems: [],
+  complete,
+});
 const record = (cgroupId: bigint, policyId: bigint): PodState & { slot: number } => ({
   ...podState(cgroupId, policyId, { netnsCookie: 9n }),
   slot: 0,
@@ -44,7 +51,7 @@ const record = (cgroupId: bigint, policyId: bigint): PodState & { slot: number }
 
 test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
   const compile = (one: Pod): PodPolicy =>
-    one.name === "out" ? { enrolled: false, why: "no proxy", problems: [] } : enrolled(1n);
+    one.name === "out" ? { enrolled: false, cause: "no-proxy", why: "no proxy", problems: [] } : enrolled(1n);
   const { want, pods, names } = desiredState(
     snapshot([pod("in"), pod("later"), pod("out")]),
     node("uid-in"),
@@ -54,11 +61,11 @@ test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
   assert.equal([...want.pods.keys()], [100n]);
   assert.equal([...want.policies.keys()], [1n]);
   assert.equal(
-    pods.map(({ name, state, why }) => [name, state, why]),
+    pods.map(({ name, state, why, cause }) => [name, state, why, cause]),
     [
-      ["in", "enrolled", ""],
-      ["later", "waiting", "its cgroup is not there (yet)"],
-      ["out", "not-enrolled", "no proxy"],
+      ["in", "enrolled", "", ""],
+      ["later", "waiting", "its cgroup is not there (yet)", ""],
+      ["out", "not-enrolled", "no proxy", "no-proxy"],
     ],
   );
   assert.is(names.get(100n), "default/in");

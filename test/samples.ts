@@ -24,6 +24,7 @@ export function policy(id: bigint, changes: Partial<Policy> = {}): Policy {
     outboundPort: 15001,
     inboundPort: 15006,
     captureOtherOutbound: true,
+    sidecarNone: false,
     captureOtherInbound: true,
     keepLocal: false,
     loopback: prefix("127.0.0.1/32"),

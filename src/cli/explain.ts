@@ -5,12 +5,13 @@ import { type Address, formatAddress, parseAddress } from "../model/address.js";
 import { parseEndpoint } from "../model/endpoint.js";
 import { podName } from "../model/pod.js";
 import { describeProblem } from "../model/problem.js";
-import { defaultExcludedNamespaces } from "../policy/enrolment.js";
 import { type Explanation, explain as explainPod, type Question } from "../policy/explain.js";
+import type { PolicyOptions } from "../policy/podPolicy.js";
 import { parsePort } from "../policy/values.js";
 import { defaultControl } from "../web/controlClient.js";
 import { explainLive, readManifestPod } from "./explainLive.js";
 import { defaultBpffs, parseOptions } from "./options.js";
+import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
 import { plain, table } from "./table.js";
 
 export const explainHelp = `Usage: shunt explain --pod NS/NAME (--to IP:PORT [--udp] [--as app|proxy] [--from IP] | --inbound PORT)
@@ -35,6 +36,9 @@ it is written, and everything that was considered before it.
   --bpffs P       where the maps are pinned, for --live (default: as the agent says, else ${defaultBpffs})
   --json          one JSON object
 
+The flags of "shunt run" that say what is captured where a pod does not say it count for --manifests:
+
+${policyFlagsHelp}
 A pod that is not captured has the verdict bypass, with the reason mode-none (interceptionMode NONE),
 foreign-netns (the host's network) or unknown-pod (everything else); the rule says why.
 `;
@@ -45,6 +49,7 @@ const options = {
   udp: { type: "boolean", default: false },
   as: { type: "string" },
   from: { type: "string" },
+  ...policyFlags,
   inbound: { type: "string" },
   manifests: { type: "string" },
   live: { type: "boolean", default: false },
@@ -106,23 +111,19 @@ export function parseQuestion({ to, inbound, udp, as, from }: Asked): Question {
 }
 
 /** By what the pod's document says. Neither the kernel nor an agent is asked. */
-function explainOffline(directory: string, wanted: string, question: Question): Answer {
-  const { pod, problems: documents, notes } = readManifestPod(directory, wanted);
+function explainOffline(directory: string, wanted: string, question: Question, options: PolicyOptions): Answer {
+  const { pod, context, problems: documents, notes } = readManifestPod(directory, wanted);
   const localAddresses = pod.addresses.flatMap((text) => parseAddress(text) ?? []);
-  const { problems, ...explanation } = explainPod(
-    pod,
-    { excludeNamespaces: defaultExcludedNamespaces },
-    localAddresses,
-    question,
-  );
+  const { problems, ...explanation } = explainPod(pod, { ...options, ...context }, localAddresses, question);
   const bad = [...documents, ...problems].map(describeProblem);
+  const isPods = [...documents, ...problems].some(({ kind }) => kind !== "sidecar");
   return {
     pod: podName(pod),
     explanation,
     problems: bad,
     notes: [
       ...notes,
-      ...(bad.length === 0
+      ...(!isPods
         ? []
         : ["a bad value counts as absent here; a pod that has a policy in the kernel keeps it: see --live"]),
       ...(localAddresses.length === 0 ? ["status.podIPs names no address: the pod's own are not known here"] : []),
@@ -163,11 +164,12 @@ export async function explain(args: readonly string[], print: (text: string) => 
   const { pod, manifests, live, control, bpffs, json } = values;
   if (pod === undefined) throw wrong("--pod NAMESPACE/NAME is needed");
   const question = parseQuestion(values);
+  const policy = readPolicyFlags("explain", values);
   if (!live && manifests === undefined) throw wrong("it takes --manifests DIR or --live");
   const answer =
     live || manifests === undefined
       ? await explainLive({ wanted: pod, control, bpffs, manifests }, question)
-      : explainOffline(manifests, pod, question);
+      : explainOffline(manifests, pod, question, policy);
   const notes = [...answer.notes, ...(answer.attached ? [] : ["no program is attached: nothing is steered"])];
   const { explanation, problems } = answer;
   if (json) print(JSON.stringify({ ...explanation, pod: answer.pod, live, asked: asked(question), problems, notes }));

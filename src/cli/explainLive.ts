@@ -1,11 +1,13 @@
 /** What the kernel's maps say of a pod, and the pods of a directory of manifests, for `shunt explain`. */
 import { UsageError } from "../errors.js";
 import { readPods, readPolicy } from "../maps/readPolicy.js";
+import type { Mesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import { podName } from "../model/pod.js";
 import { describeProblem, type Problem } from "../model/problem.js";
-import type { Status } from "../model/status.js";
+import type { OutsideCause, Status } from "../model/status.js";
 import { type Explanation, explainOutside, explainPolicy, type Question } from "../policy/explain.js";
+import type { PolicyContext } from "../policy/podPolicy.js";
 import { openManifests } from "../source/manifests.js";
 import { askAgent } from "../web/controlClient.js";
 import type { Answer } from "./explain.js";
@@ -21,6 +23,12 @@ function unknown(wanted: string, names: readonly string[], where: string): Usage
   return new UsageError(`shunt explain: there is no pod ${wanted} ${where}; ${nearNames(wanted, names)}`);
 }
 
+/** A Sidecar of the pod's namespace that is left out, or a bad value of the mesh, may be why. */
+function concerns({ kind, key }: Problem, { namespace }: Pod, { rootNamespace }: Mesh): boolean {
+  if (kind !== "sidecar") return kind === "mesh";
+  return [namespace, rootNamespace].some((name) => key.startsWith(`Sidecar ${name}/`));
+}
+
 /**
  * Reads a directory once.
  * @param wanted `namespace/name` or uid.
@@ -29,7 +37,12 @@ function unknown(wanted: string, names: readonly string[], where: string): Usage
 export function readManifestPod(
   directory: string,
   wanted: string,
-): { readonly pod: Pod; readonly problems: readonly Problem[]; readonly notes: readonly string[] } {
+): {
+  readonly pod: Pod;
+  readonly context: PolicyContext;
+  readonly problems: readonly Problem[];
+  readonly notes: readonly string[];
+} {
   let snapshot: ReturnType<ReturnType<typeof openManifests>["snapshot"]>;
   try {
     const source = openManifests({ directory, openInotify: () => unwatched, onChange() {} });
@@ -38,7 +51,7 @@ export function readManifestPod(
   } catch (error) {
     throw new UsageError(`shunt explain: --manifests ${directory} cannot be read: ${(error as Error).message}`);
   }
-  const { pods, problems } = snapshot;
+  const { pods, sidecars, mesh, problems } = snapshot;
   const found = pods.filter((pod) => podName(pod) === wanted || pod.uid === wanted);
   const [pod] = found;
   if (pod === undefined) {
@@ -48,7 +61,8 @@ export function readManifestPod(
   }
   return {
     pod,
-    problems: problems.filter((problem) => problem.pod === podName(pod)),
+    context: { sidecars, mesh },
+    problems: problems.filter((problem) => problem.pod === podName(pod) || concerns(problem, pod, mesh)),
     notes: found.length === 1 ? [] : [`${found.length} pods have this name; this is the one with uid ${pod.uid}`],
   };
 }
@@ -85,6 +99,7 @@ type Found = Pick<Answer, "pod" | "problems" | "notes"> & {
   /** Undefined: it is not in the kernel, and `outside` says why. */
   readonly cgroupId: bigint | undefined;
   readonly outside: string;
+  readonly cause?: OutsideCause | "";
 };
 
 function findByAgent(status: Status, wanted: string): Found {
@@ -95,7 +110,7 @@ function findByAgent(status: Status, wanted: string): Found {
   const cgroupId = pod.cgroupId === "" ? undefined : BigInt(pod.cgroupId);
   const problems = status.problems.filter((problem) => problem.pod === name(pod)).map(describeProblem);
   const notes = pod.keepsPolicy ? ["a value of it is bad: it keeps the policy that it had"] : [];
-  return { pod: name(pod), cgroupId, outside: pod.why, problems, notes };
+  return { pod: name(pod), cgroupId, outside: pod.why, cause: pod.cause, problems, notes };
 }
 
 /** The maps know cgroups, and a cgroup's name tells the uid. */
@@ -133,8 +148,9 @@ export async function explainLive(options: LiveOptions, question: Question): Pro
   const found = known === undefined ? undefined : findByAgent(known, options.wanted);
   const bpffs = options.bpffs ?? known?.bpffs ?? defaultBpffs;
   const answer = await withPins(bpffs, (pins): Answer => {
-    const { cgroupId, outside, ...pod } = found ?? findByPins(pins, asked.agent ? "" : asked.why, options);
-    const explanation = cgroupId === undefined ? explainOutside(outside) : explainPinned(pins, cgroupId, question);
+    const { cgroupId, outside, cause, ...pod } = found ?? findByPins(pins, asked.agent ? "" : asked.why, options);
+    const explanation =
+      cgroupId === undefined ? explainOutside(outside, cause) : explainPinned(pins, cgroupId, question);
     return { ...pod, explanation, attached: pins.programs.length > 0 };
   });
   if (answer !== undefined) return answer;

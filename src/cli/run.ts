@@ -12,14 +12,15 @@ import { makeLogger } from "../log.js";
 import { parseDetail } from "../metrics/detail.js";
 import { openMetrics } from "../metrics/registry.js";
 import { agentView } from "../metrics/view.js";
-import { defaultExcludedNamespaces } from "../policy/enrolment.js";
-import { podPolicy } from "../policy/podPolicy.js";
+import { openPodCompiler } from "../policy/podCompiler.js";
+import type { PolicyOptions } from "../policy/podPolicy.js";
 import { openControl } from "../web/control.js";
 import { defaultControl } from "../web/controlClient.js";
 import { serveHttp } from "../web/http.js";
 import { defaultListen, parseListen } from "../web/listen.js";
 import { agentRoutes } from "../web/routes.js";
 import { defaultBpffs, parseOptions, podRoot } from "./options.js";
+import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
 
 export const runHelp = `Usage: shunt run --manifests DIR [options]
 
@@ -27,7 +28,7 @@ Steers the sockets of the mesh pods on this machine to their proxy, by what a di
 says, and follows every change in it. Ends on SIGTERM or Ctrl-C; traffic stays steered as it is then.
 "shunt unload" ends that.
 
-  --manifests DIR    pods as YAML or JSON files
+  --manifests DIR    pods, Istio's Sidecars and the ConfigMap istio as YAML or JSON files
   --cgroup-root P    the pods' root cgroup (default: the one that kubelet made)
   --bpffs P          where programs and maps are pinned; mounted if it is not (default: ${defaultBpffs})
   --listen ADDR      where /metrics, /healthz and /readyz are served: ADDRESS:PORT, :PORT for every address
@@ -39,7 +40,7 @@ says, and follows every change in it. Ends on SIGTERM or Ctrl-C; traffic stays s
                      that cgroup is known, nobody else is, so an application may run under the uid (default: uid)
   --dns WHICH        in pods that capture DNS, queries to which servers go to the proxy: all, or those of the pod's
                      resolv-conf (default: all)
-  --compile          compile the programs on this machine, with clang, instead of using the built ones
+${policyFlagsHelp}  --compile          compile the programs on this machine, with clang, instead of using the built ones
   --compile-cache P  where compiled programs are kept, by content (default: /var/cache/shunt)
 `;
 
@@ -52,6 +53,7 @@ const options = {
   "metrics-detail": { type: "string", default: "pod" },
   dns: { type: "string", default: "all" },
   "proxy-identity": { type: "string", default: "uid" },
+  ...policyFlags,
   compile: { type: "boolean", default: false },
   "compile-cache": { type: "string", default: "/var/cache/shunt" },
 } as const;
@@ -95,14 +97,14 @@ export async function run(args: readonly string[]): Promise<void> {
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
   const proxyIdentity = parseIdentity(values["proxy-identity"]);
-  const dns = parseDns(values.dns);
+  const policy: PolicyOptions = { ...readPolicyFlags("run", values), dns: parseDns(values.dns) };
   if (process.getuid?.() !== 0) throw new NodeError("shunt run must load BPF programs: run it as root");
   if (!existsSync(values.bpffs)) checkDirectory("--bpffs", dirname(resolve(values.bpffs)));
   const addon = native();
   const { path: cgroupRoot, release } = podRoot(addon, values["cgroup-root"]);
   try {
     checkCgroup(cgroupRoot);
-    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail, proxyIdentity, dns });
+    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail, proxyIdentity, policy });
   } finally {
     release();
   }
@@ -115,7 +117,7 @@ interface Settings {
   readonly control: string;
   readonly detail: ReturnType<typeof parseDetail>;
   readonly proxyIdentity: ProxyIdentity;
-  readonly dns: "all" | "resolv-conf";
+  readonly policy: PolicyOptions;
   readonly compile: boolean;
   readonly "compile-cache": string;
 }
@@ -153,7 +155,7 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
     cgroupRoot,
     bpffs: values.bpffs,
     object,
-    compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces, dns: values.dns }),
+    compile: openPodCompiler(values.policy),
     proxyIdentity: values.proxyIdentity,
     clock: process.hrtime.bigint,
     observe: metrics.observe,

@@ -31,7 +31,7 @@ export interface PinnedStatus {
   readonly pinned: boolean;
   readonly bpffs: string;
   readonly cgroupRoot: string;
-  readonly pods: readonly Omit<PodStatus, "namespace" | "name" | "keepsPolicy">[];
+  readonly pods: readonly Omit<PodStatus, "namespace" | "name" | "cause" | "keepsPolicy">[];
   readonly policies: number;
   readonly maps: readonly MapFill[];
   readonly programs: readonly ProgramStatus[];

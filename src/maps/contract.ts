@@ -98,6 +98,7 @@ const policyFlags = [
   "groups-excluded",
   "dns",
   "dns-all-servers",
+  "sidecar-none",
 ] as const;
 type PolicyFlag = (typeof policyFlags)[number];
 
@@ -205,6 +206,7 @@ export function encodePolicy(contract: Contract, value: Policy): Uint8Array {
     "has-routes": value.routes.length > 0,
     "groups-included": value.owners.mode === "included",
     "groups-excluded": value.owners.mode === "excluded",
+    "sidecar-none": value.sidecarNone,
     dns: value.dns !== "off",
     "dns-all-servers": value.dns === "all",
     "has-inbound-ports": value.ports.some((port) => port.direction === "inbound"),

@@ -142,6 +142,7 @@ export function readPolicy(maps: ReadableMaps, contract: Contract, id: bigint): 
     outboundPort: record.outbound_port,
     inboundPort: record.inbound_port,
     captureOtherOutbound: has("capture-other-outbound"),
+    sidecarNone: has("sidecar-none"),
     captureOtherInbound: has("capture-other-inbound"),
     keepLocal: has("keep-local"),
     loopback: { address: { family: 4, bytes: loopback }, length: maskLength(record.loopback_mask) },

@@ -1,4 +1,6 @@
+import type { Mesh } from "./mesh.js";
 import type { Problem } from "./problem.js";
+import type { Sidecar } from "./sidecar.js";
 
 /** A pod as the rest of the agent sees it: the parts of the Kubernetes object that matter here, checked. */
 export interface Container {
@@ -36,6 +38,10 @@ export interface Pod {
 export interface Snapshot {
   /** Sorted by namespace, then name; each uid once. */
   readonly pods: readonly Pod[];
+  /** Sorted by namespace, then name; each name once. The same object while it is as it was, as with pods. */
+  readonly sidecars: readonly Sidecar[];
+  /** Istio's defaults where nobody says one. */
+  readonly mesh: Mesh;
   readonly problems: readonly Problem[];
   /** False while something could not be read: a pod that is missing here may still exist. */
   readonly complete: boolean;

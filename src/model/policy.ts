@@ -1,7 +1,10 @@
 import type { Prefix } from "./address.js";
 import type { Reason } from "./verdict.js";
 
-/** A port rule beats everything that comes after it in the list, so one rule a port is enough. */
+/**
+ * A port rule beats everything that comes after it in the list, so one rule a port is enough. One that says bypass is
+ * the first step of the outbound list; of a Sidecar (`sidecar-none`) it stands where redirects by port stand.
+ */
 export interface PortRule {
   readonly direction: "outbound" | "inbound";
   /** 0–65535, host order. */
@@ -50,6 +53,8 @@ export interface Policy {
   readonly inboundPort: number;
   /** Outbound TCP that no rule names: steered (`includeOutboundIPRanges: "*"`) or left alone. */
   readonly captureOtherOutbound: boolean;
+  /** Outbound TCP that no rule names is left alone because a Sidecar says so: the reason is then `sidecar-none`. */
+  readonly sidecarNone: boolean;
   /** Inbound TCP that no rule names: steered (`includeInboundPorts: "*"`) or left alone. */
   readonly captureOtherInbound: boolean;
   /** An included range is itself a loopback address: local destinations go on through the list (semantics, section 3, keep_lo). */

@@ -1,7 +1,16 @@
 /** Something that is wrong with the input. Parsing returns values and problems; it never throws for bad input. */
 export interface Problem {
   /** A short, closed word for the metric's label. */
-  readonly kind: "document" | "pod" | "annotation" | "cgroup" | "namespace" | "listener" | "kernel";
+  readonly kind:
+    | "document"
+    | "pod"
+    | "annotation"
+    | "sidecar"
+    | "mesh"
+    | "cgroup"
+    | "namespace"
+    | "listener"
+    | "kernel";
   /** Where it stands: `pods/a.yaml:12`, or "" if it does not come from a file. */
   readonly where: string;
   /** `namespace/name`, or "" if no pod is concerned (or known). */
@@ -25,9 +34,30 @@ export function describeProblem(problem: Problem): string {
 export function shownValue(value: unknown, limit = 100): string {
   let text: string;
   try {
-    text = typeof value === "string" ? value : (JSON.stringify(value) ?? typeof value);
+    text = typeof value === "string" ? value : (JSON.stringify(beginning(value, { left: limit })) ?? typeof value);
   } catch {
-    text = typeof value; // a bigint, or a circle
+    text = typeof value; // a bigint
   }
   return text.length > limit ? `${text.slice(0, limit)}…` : text;
+}
+
+/**
+ * As much of a value as can be seen: every item makes a character at least. With aliases a document of one kilobyte
+ * is a value of gigabytes, and none of it may be written out.
+ */
+function beginning(value: unknown, budget: { left: number }): unknown {
+  budget.left--;
+  if (typeof value === "string") return value.slice(0, budget.left + 2);
+  if (Array.isArray(value)) {
+    const items: unknown[] = [];
+    for (let i = 0; i < value.length && budget.left >= 0; i++) items.push(beginning(value[i], budget));
+    return items;
+  }
+  if (typeof value !== "object" || value === null) return value;
+  const fields: [string, unknown][] = [];
+  for (const key of Object.keys(value)) {
+    if (budget.left < 0) break;
+    fields.push([key, beginning(Reflect.get(value, key), budget)]);
+  }
+  return Object.fromEntries(fields);
 }

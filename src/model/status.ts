@@ -4,6 +4,18 @@ import type { Problem } from "./problem.js";
 /** `waiting`: it is to be captured, and its cgroup is not there (yet). */
 export type PodState = "enrolled" | "waiting" | "not-enrolled";
 
+/** Why a pod is not captured, for programs; {@link PodStatus.why} says it to a person. */
+export type OutsideCause =
+  | "host-network"
+  | "namespace"
+  | "no-proxy"
+  | "not-a-sidecar"
+  | "not-injected"
+  | "inject-refused"
+  | "no-envoy"
+  | "mode-none"
+  | "iptables";
+
 export interface PodStatus {
   readonly namespace: string;
   readonly name: string;
@@ -11,6 +23,8 @@ export interface PodStatus {
   readonly state: PodState;
   /** Why it is not enrolled, or what it waits for; "" otherwise. */
   readonly why: string;
+  /** "" unless it is not enrolled. */
+  readonly cause: OutsideCause | "";
   /** 16 hex digits; "" unless enrolled. */
   readonly policy: string;
   /** Decimal; "" unless enrolled. */

@@ -3,6 +3,7 @@
  * (cni/pkg/plugin/sidecar_redirect.go) with the injector's validation (pkg/kube/inject/validate.go).
  */
 import { addressFromBytes, type Prefix } from "../model/address.js";
+import type { Mesh } from "../model/mesh.js";
 import { type Pod, podName } from "../model/pod.js";
 import { type Problem, shownValue } from "../model/problem.js";
 import { findProxy, parseProxyMetadata, proxyPort } from "./proxy.js";
@@ -21,13 +22,13 @@ import {
   trimSpace,
 } from "./values.js";
 
-const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
-const statusPortKey = "status.sidecar.istio.io/port";
-const proxyConfigKey = "proxy.istio.io/config";
+export const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
+export const statusPortKey = "status.sidecar.istio.io/port";
+export const proxyConfigKey = "proxy.istio.io/config";
 export const interceptionModeKey = "sidecar.istio.io/interceptionMode";
 const rerouteKeys = ["istio.io/reroute-virtual-interfaces", traffic("kubevirtInterfaces")] as const;
 /** Names in `proxyMetadata` and in the proxy's environment. */
-const variables = {
+export const variables = {
   loopback: "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR",
   dnsCapture: "ISTIO_META_DNS_CAPTURE",
   dualStack: "ISTIO_DUAL_STACK",
@@ -41,6 +42,13 @@ const defaultProxyId = 1337;
 const defaultPorts = { outbound: 15001, inbound: 15006 } as const;
 const defaultLoopback: Prefix = { address: addressFromBytes(Uint8Array.of(127, 0, 0, 1)), length: 32 };
 
+export interface SettingsOptions {
+  /** Annotation key → what stands in where a pod has no such annotation, or a bad one; see standIns.ts. */
+  readonly standIns?: ReadonlyMap<string, string> | undefined;
+  /** Whose `proxyMetadata` is the default of the pod's. */
+  readonly mesh?: Mesh | undefined;
+}
+
 export interface ReadSettings {
   readonly settings: Settings;
   readonly problems: readonly Problem[];
@@ -52,7 +60,7 @@ export interface ReadSettings {
  * Reads everything that decides over capture from a pod. A bad value is a problem and counts as absent.
  * Whether the pod is to be captured at all is not asked here; see enrolment.ts.
  */
-export function readSettings(pod: Pod): ReadSettings {
+export function readSettings(pod: Pod, { standIns, mesh }: SettingsOptions = {}): ReadSettings {
   const problems: Problem[] = [];
   let unreadable = false;
 
@@ -60,13 +68,18 @@ export function readSettings(pod: Pod): ReadSettings {
   const accept = <T>(kind: Problem["kind"], key: string, text: string, parsed: Parsed<T>, fallback: T): T => {
     if ("value" in parsed) return parsed.value;
     const why = parsed.item === text ? parsed.why : `${JSON.stringify(shownValue(parsed.item, 40))}: ${parsed.why}`;
-    problems.push({ kind, where: pod.where, pod: podName(pod), key, value: shownValue(text), why });
+    // What is wrong with the mesh is said once, not once a pod.
+    const place = kind === "mesh" ? { where: mesh?.where ?? "", pod: "" } : { where: pod.where, pod: podName(pod) };
+    problems.push({ kind, ...place, key, value: shownValue(text), why });
     return fallback;
   };
   const annotation = <T>(key: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
     if (pod.badAnnotations.has(key)) unreadable = true; // already reported where the document was read
+    const other = standIns?.get(key);
+    const standIn = other === undefined ? undefined : parse(other);
+    const absent = standIn !== undefined && "value" in standIn ? standIn.value : fallback;
     const text = pod.annotations.get(key);
-    return text === undefined ? fallback : accept("annotation", key, text, parse(text), fallback);
+    return text === undefined ? absent : accept("annotation", key, text, parse(text), absent);
   };
   const port = (direction: "outbound" | "inbound"): number => {
     const said = proxyPort(pod, direction);
@@ -77,14 +90,19 @@ export function readSettings(pod: Pod): ReadSettings {
 
   annotation(interceptionModeKey, parseMode, "REDIRECT");
   const proxy = findProxy(pod);
-  // Live edits apply at once, so the annotation beats the environment that the injector once made of it.
   const metadata = annotation<ReadonlyMap<string, string>>(proxyConfigKey, parseProxyMetadata, new Map());
+  /**
+   * Of the proxy. Live edits apply at once, so the annotation beats the environment that the injector once made of
+   * it; and that beats the mesh, because the proxy runs with it.
+   */
   const variable = <T>(name: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
-    const env = proxy?.env.get(name);
-    const inherited = env === undefined ? fallback : accept("pod", `env ${name}`, env, parse(env), fallback);
-    const text = metadata.get(name);
-    if (text === undefined) return inherited;
-    return accept("annotation", `${proxyConfigKey} ${name}`, text, parse(text), inherited);
+    const read = (kind: Problem["kind"], key: string, text: string | undefined, otherwise: T): T =>
+      text === undefined ? otherwise : accept(kind, key, text, parse(text), otherwise);
+    const [annotated, inherited] = [metadata.get(name), proxy?.env.get(name)];
+    if (annotated === undefined && inherited === undefined)
+      return read("mesh", `MeshConfig defaultConfig.proxyMetadata.${name}`, mesh?.proxyMetadata.get(name), fallback);
+    const otherwise = read("pod", `env ${name}`, inherited, fallback);
+    return read("annotation", `${proxyConfigKey} ${name}`, annotated, otherwise);
   };
   // That traffic is forwarded: it has no socket in the pod that could be steered. Said, and not a bad value.
   const reroute = rerouteKeys.find((key) => pod.annotations.has(key));

@@ -3,10 +3,14 @@
  * lookup for the port and one longest-prefix lookup for the address.
  *
  * Why the lookups agree with the list. The end of the list (semantics, section 3) is: excluded port, …,
- * excluded range, included port, included range or `*`, pass.
+ * excluded range, included port, included range or (the Sidecar's NONE, then `*`), pass.
  * - Ports: no rule before the excluded port concerns ports, and an excluded port never gets any further. So a
  *   port that is both excluded and included is an excluded one, and one rule a port is enough. The reader must
  *   still ask the ranges before it obeys an included port.
+ * - The Sidecar's ports stand after everything that names a port, so an excluded or included port replaces them;
+ *   and before `*`, beside which there is no included range. So the reader may ask for them where it asks for the
+ *   included port: after the excluded ranges. Without `*` they would come after the last step that captures, and
+ *   are left out. The same holds inbound, where there are no ranges at all.
  * - Ranges: an exclude stands before every include, so inside an excluded range nothing is included, however
  *   long the included prefix. Take those includes out, and keep of the rest the outermost of each kind. What is
  *   left are disjoint excludes and disjoint includes, and an exclude may lie inside an include but no include
@@ -27,13 +31,16 @@ export const tunnelPort = 15008;
 export function compilePolicy(settings: Settings, dns: "resolv-conf" | "all" = "all"): Policy {
   const { includeOutboundRanges, includeInboundPorts, proxyUid, proxyGid, outboundPort, inboundPort, loopback } =
     settings;
-  const included = includeOutboundRanges === "*" ? [] : includeOutboundRanges;
+  const star = includeOutboundRanges === "*";
+  const included = star ? [] : includeOutboundRanges;
+  const sidecarNone = star && settings.sidecar?.otherOutbound === true;
   const content: Omit<Policy, "id"> = {
     proxyUid,
     proxyGid,
     outboundPort,
     inboundPort,
-    captureOtherOutbound: includeOutboundRanges === "*",
+    captureOtherOutbound: star && !sidecarNone,
+    sidecarNone,
     captureOtherInbound: includeInboundPorts === "*",
     keepLocal: included.some((range) => range.loopback),
     loopback,
@@ -67,7 +74,14 @@ function onePerPort(rules: readonly PortRule[]): PortRule[] {
 
 function outboundRules(settings: Settings): PortRule[] {
   const direction = "outbound";
+  const { otherOutbound = false, outboundPorts = [] } =
+    (settings.includeOutboundRanges === "*" ? settings.sidecar : undefined) ?? {};
   return onePerPort([
+    ...outboundPorts.map((port) =>
+      otherOutbound
+        ? ({ direction, port, action: "redirect", reason: "included-all" } as const)
+        : ({ direction, port, action: "bypass", reason: "sidecar-none" } as const),
+    ),
     ...settings.includeOutboundPorts.map(
       (port) => ({ direction, port, action: "redirect", reason: "included-port" }) as const,
     ),
@@ -84,7 +98,14 @@ function inboundRules(settings: Settings): PortRule[] {
   if (includeInboundPorts.length === 0) return [];
   const rules: readonly PortRule[] =
     includeInboundPorts === "*"
-      ? excludeInboundPorts.map((port) => ({ direction, port, action: "bypass", reason: "excluded-port" }))
+      ? [
+          ...(settings.sidecar?.inboundPorts ?? []).map(
+            (port) => ({ direction, port, action: "bypass", reason: "sidecar-none" }) as const,
+          ),
+          ...excludeInboundPorts.map(
+            (port) => ({ direction, port, action: "bypass", reason: "excluded-port" }) as const,
+          ),
+        ]
       : includeInboundPorts.map((port) => ({ direction, port, action: "redirect", reason: "included-port" }));
   return onePerPort([...rules, { direction, port: tunnelPort, action: "bypass", reason: "tunnel-port" }]);
 }
@@ -114,16 +135,21 @@ function rangeRules(included: readonly Range[], excluded: readonly Range[]): Ran
   return kept;
 }
 
+/** Of the bytes as they stand, without a copy. */
+function hex({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString("hex");
+}
+
 /** What the id of a policy is made of. Names, not numbers of enums, so that it outlives their order. */
 export function canonicalText(policy: Omit<Policy, "id">): string {
-  const prefix = ({ address, length }: Prefix): string =>
-    `${address.family} ${Buffer.from(address.bytes).toString("hex")}/${length}`;
+  const prefix = ({ address, length }: Prefix): string => `${address.family} ${hex(address.bytes)}/${length}`;
   return [
     "shunt policy 2",
     `proxy ${policy.proxyUid} ${policy.proxyGid}`,
     `to ${policy.outboundPort} ${policy.inboundPort}`,
     `other ${policy.captureOtherOutbound} ${policy.captureOtherInbound}`,
     `local ${policy.keepLocal}`,
+    ...(policy.sidecarNone ? ["other outbound sidecar-none"] : []),
     `loopback ${prefix(policy.loopback)}`,
     `owners ${[policy.owners.mode, ...policy.owners.gids].join(" ")}`,
     `dns ${policy.dns}`,

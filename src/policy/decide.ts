@@ -5,7 +5,7 @@
  * The order, first match wins. `local`: the destination is loopback or one of the pod's own addresses.
  *  0. IPv6, and it is not captured in this pod                          bypass   family-off
  *     the longest route leaves by an excluded interface                 bypass   excluded-interface
- *  1. a port rule that says bypass                                       its reason (TCP and UDP)
+ *  1. a port rule that says bypass, but not a Sidecar's                  its reason (TCP and UDP)
  *  2. local, from 127.0.0.6 or ::6                                       bypass   passthrough-source
  *  3. the proxy's uid or cgroup:
  *     a. local, TCP, outside the loopback range, port 15008              bypass   tunnel-port
@@ -19,10 +19,20 @@
  *  6. not TCP                                                            bypass   not-tcp
  *  7. inside the loopback range                                          bypass   loopback
  *  8. the longest range rule says bypass                                 its reason
- *  9. a port rule that says redirect                                     its reason, outbound port
+ *  9. a port rule                                                        its verdict and reason, outbound port
  * 10. the longest range rule says redirect                               its reason, outbound port
  * 11. the policy captures the rest                                       redirect included-all, outbound port
- * 12. else                                                               bypass   not-included
+ * 12. a Sidecar lets the rest pass                                       bypass   sidecar-none
+ * 13. else                                                               bypass   not-included
+ *
+ * The Sidecar: in Istio's list its NONE would stand between the included ranges and `*`:
+ *       included port, included range                                    redirect
+ *       a Sidecar's listener on this port says NONE                      bypass   sidecar-none
+ *       no listener names the port, and the one for the rest says NONE   bypass   sidecar-none
+ *       *                                                                redirect included-all
+ * since an annotation that names the port or the address is stronger, and `*` names none. There are no included
+ * ranges beside `*`, so 9 is where it is asked for: a rule of the port's own. A port that is named by a listener of
+ * another mode, beside one for the rest that says NONE, has a rule that redirects with the reason included-all.
  */
 import { type Address, contains, type Prefix } from "../model/address.js";
 import type { Policy, PortRule, RangeRule } from "../model/policy.js";
@@ -71,7 +81,7 @@ export function decideOutbound(policy: Policy, pod: PodFacts, socket: OutboundSo
   if (destination.family === 6 && pod.captureIpv6 !== true) return bypass("family-off");
   if (longest(policy.routes, destination)?.excluded) return bypass("excluded-interface");
   const named = findPort(policy, "outbound", port);
-  if (named?.action === "bypass") return bypass(named.reason, named);
+  if (named?.action === "bypass" && named.reason !== "sidecar-none") return bypass(named.reason, named);
 
   const loopback = isLoopback(destination);
   const local = loopback || pod.localAddresses.some((address) => equal(address, destination));
@@ -105,8 +115,10 @@ export function decideOutbound(policy: Policy, pod: PodFacts, socket: OutboundSo
   const range = longest(policy.ranges, destination);
   if (range?.action === "bypass") return bypass(range.reason, range);
   const rule = named ?? range;
+  if (rule?.action === "bypass") return bypass(rule.reason, rule);
   if (rule !== undefined) return redirect(policy.outboundPort, rule.reason, rule);
-  return policy.captureOtherOutbound ? redirect(policy.outboundPort, "included-all") : bypass("not-included");
+  if (policy.captureOtherOutbound) return redirect(policy.outboundPort, "included-all");
+  return bypass(policy.sidecarNone ? "sidecar-none" : "not-included");
 }
 
 export interface InboundSocket {

@@ -1,11 +1,12 @@
 /** Which pods are captured: semantics, section 1, as istio-cni decides (cni/pkg/plugin/plugin.go). */
 import type { Pod } from "../model/pod.js";
+import type { OutsideCause } from "../model/status.js";
 import { interceptionModeKey } from "./annotations.js";
 import { findProxy } from "./proxy.js";
 import { parseBool } from "./values.js";
 
-const injectKey = "sidecar.istio.io/inject";
-const statusKey = "sidecar.istio.io/status";
+export const injectKey = "sidecar.istio.io/inject";
+export const statusKey = "sidecar.istio.io/status";
 
 export const defaultExcludedNamespaces: readonly string[] = ["kube-system"];
 
@@ -15,34 +16,44 @@ export interface EnrolmentOptions {
   readonly skipIptablesPods?: boolean;
 }
 
-export type Enrolment = { readonly enrolled: true } | { readonly enrolled: false; readonly why: string };
+/** Why a pod is left alone: for a program, and in words. */
+export interface Refusal {
+  readonly cause: OutsideCause;
+  readonly why: string;
+}
+
+export type Enrolment = { readonly enrolled: true } | ({ readonly enrolled: false } & Refusal);
 
 /** @returns one reason, the first that applies; all of them would have to be mended. */
 export function enrol(pod: Pod, options: EnrolmentOptions): Enrolment {
-  const why = refusal(pod, options);
-  return why === undefined ? { enrolled: true } : { enrolled: false, why };
+  const refused = refusal(pod, options);
+  return refused === undefined ? { enrolled: true } : { enrolled: false, ...refused };
 }
 
-function refusal(pod: Pod, options: EnrolmentOptions): string | undefined {
-  if (pod.hostNetwork) return "it uses the host's network";
-  if (options.excludeNamespaces.includes(pod.namespace)) return `its namespace ${pod.namespace} is excluded`;
+function refusal(pod: Pod, options: EnrolmentOptions): Refusal | undefined {
+  if (pod.hostNetwork) return { cause: "host-network", why: "it uses the host's network" };
+  if (options.excludeNamespaces.includes(pod.namespace))
+    return { cause: "namespace", why: `its namespace ${pod.namespace} is excluded` };
   const proxy = findProxy(pod);
-  if (proxy === undefined) return "it has no container istio-proxy";
+  if (proxy === undefined) return { cause: "no-proxy", why: "it has no container istio-proxy" };
   const [command, type = "sidecar"] = proxy.args;
-  if (command === "proxy" && type !== "sidecar")
-    return `its proxy is not a sidecar: its args say proxy ${JSON.stringify(type)}`;
-  // Presence is enough, so a value that is not text still counts: it must not open the pod.
-  if (!pod.annotations.has(statusKey) && !pod.badAnnotations.has(statusKey)) {
-    return `it was not injected: there is no annotation ${statusKey}`;
+  if (command === "proxy" && type !== "sidecar") {
+    const why = `its proxy is not a sidecar: its args say proxy ${JSON.stringify(type)}`;
+    return { cause: "not-a-sidecar", why };
   }
+  // Presence is enough, so a value that is not text still counts: it must not open the pod.
+  if (!pod.annotations.has(statusKey) && !pod.badAnnotations.has(statusKey))
+    return { cause: "not-injected", why: `it was not injected: there is no annotation ${statusKey}` };
   const label = pod.labels.get(injectKey);
   if (parseBool(label ?? pod.annotations.get(injectKey) ?? "") === false) {
-    return `the ${label === undefined ? "annotation" : "label"} ${injectKey} says no`;
+    const why = `the ${label === undefined ? "annotation" : "label"} ${injectKey} says no`;
+    return { cause: "inject-refused", why };
   }
-  if (parseBool(proxy.env.get("DISABLE_ENVOY") ?? "") === true) return "its proxy has DISABLE_ENVOY set: no Envoy runs";
-  if (pod.annotations.get(interceptionModeKey) === "NONE") return `${interceptionModeKey} is NONE`;
-  if (options.skipIptablesPods === true && pod.initContainers.some(({ name }) => name === "istio-init")) {
-    return "its istio-init makes iptables rules, and --skip-iptables-pods is set";
-  }
+  if (parseBool(proxy.env.get("DISABLE_ENVOY") ?? "") === true)
+    return { cause: "no-envoy", why: "its proxy has DISABLE_ENVOY set: no Envoy runs" };
+  if (pod.annotations.get(interceptionModeKey) === "NONE")
+    return { cause: "mode-none", why: `${interceptionModeKey} is NONE` };
+  if (options.skipIptablesPods === true && pod.initContainers.some(({ name }) => name === "istio-init"))
+    return { cause: "iptables", why: "its istio-init makes iptables rules, and --skip-iptables-pods is set" };
   return undefined;
 }

@@ -6,17 +6,20 @@
  * asked. The decision's reason tells which step that was.
  */
 import { type Address, formatAddress, formatPrefix } from "../model/address.js";
+import { defaultMesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import { formatPolicyId, type Policy } from "../model/policy.js";
 import { type Problem, shownValue } from "../model/problem.js";
+import type { OutsideCause } from "../model/status.js";
 import type { Reason, Verdict } from "../model/verdict.js";
 import { interceptionModeKey } from "./annotations.js";
 import { tunnelPort } from "./compile.js";
 import { type Decision, decideInbound, decideOutbound, type PodFacts } from "./decide.js";
-import type { EnrolmentOptions } from "./enrolment.js";
+import { injectKey, statusKey } from "./enrolment.js";
 import { type Origin, originOf } from "./explainOrigin.js";
 import { capturesIpv6 } from "./family.js";
-import { podPolicy } from "./podPolicy.js";
+import { type PolicyContext, type PolicyOptions, podPolicyWith } from "./podPolicy.js";
+import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
 
 export type Question =
   | {
@@ -58,7 +61,7 @@ function listed(name: string, items: readonly (string | number)[]): string {
 /** @returns each step of decide.ts with the reasons that it can decide with. */
 function outboundSteps(policy: Policy): Steps {
   const rules = policy.ports.filter((rule) => rule.direction === "outbound");
-  const ports = (action: string) => rules.filter((rule) => rule.action === action).map(({ port }) => port);
+  const ports = (reason: Reason) => rules.filter((rule) => rule.reason === reason).map(({ port }) => port);
   const ranges = (action: string) =>
     policy.ranges.filter((rule) => rule.action === action).map(({ prefix }) => formatPrefix(prefix));
   const proxy: readonly Reason[] = ["proxy", "proxy-to-self", "tunnel-port"];
@@ -69,7 +72,7 @@ function outboundSteps(policy: Policy): Steps {
   const servers = dns === "all" ? "any server" : "a server of resolv.conf";
   return [
     ...(away.length === 0 ? [] : [[listed("leaves by an excluded interface", away), ["excluded-interface"]] as const]),
-    [listed("excluded ports", ports("bypass")), ["excluded-port"]],
+    [listed("excluded ports", ports("excluded-port")), ["excluded-port"]],
     ["from 127.0.0.6 or ::6 to the pod itself", ["passthrough-source"]],
     [`the proxy (uid ${policy.proxyUid})`, proxy],
     [`loopback or the pod's own address${kept}`, policy.keepLocal ? [] : ["local-address", "loopback"]],
@@ -79,8 +82,26 @@ function outboundSteps(policy: Policy): Steps {
     ["not TCP", ["not-tcp"]],
     [`in ${formatPrefix(policy.loopback)} or ::1`, ["loopback"]],
     [listed("excluded ranges", ranges("bypass")), ["excluded-range"]],
-    [listed("included ports", ports("redirect")), ["included-port"]],
+    [listed("included ports", ports("included-port")), ["included-port"]],
     [listed("included ranges", ranges("redirect")), ["included-range"]],
+    ...sidecarSteps(policy, ports),
+  ];
+}
+
+function leftAlone(ports: readonly number[]): Steps {
+  return ports.length === 0 ? [] : [[listed("ports that the Sidecar leaves alone", ports), ["sidecar-none"]]];
+}
+
+/** The end of the list. A Sidecar has a say in what no annotation names. */
+function sidecarSteps(policy: Policy, ports: (reason: Reason) => readonly number[]): Steps {
+  if (policy.sidecarNone) {
+    return [
+      [listed("ports that the Sidecar keeps captured", ports("included-all")), ["included-all"]],
+      ["every other address: left alone by the Sidecar", ["sidecar-none"]],
+    ];
+  }
+  return [
+    ...leftAlone(ports("sidecar-none")),
     policy.captureOtherOutbound
       ? ["every other address: captured", ["included-all"]]
       : ["every other address: left alone", ["not-included"]],
@@ -94,6 +115,7 @@ function inboundSteps(policy: Policy): Steps {
     [listed("the mesh's tunnel", ports("tunnel-port")), ["tunnel-port"]],
     [listed("excluded ports", ports("excluded-port")), ["excluded-port"]],
     [listed("included ports", ports("included-port")), ["included-port"]],
+    ...leftAlone(ports("sidecar-none")),
     policy.captureOtherInbound
       ? ["every other port: captured", ["included-all"]]
       : ["every other port: left alone", ["not-included"]],
@@ -168,6 +190,7 @@ export function explainPolicy(policy: Policy, facts: PodFacts, question: Questio
       const what = port ? `${rule.direction} port ${rule.port}` : formatPrefix(rule.prefix);
       return { rule: `${what}: ${rule.action} ${rule.reason}`, source: `${port ? "port" : "range"}_rules ${id}` };
     }
+    if (reason === "sidecar-none") return { rule: "sidecar-none is set for the rest", source: `policies ${id}` };
     if (reason !== "included-all" && reason !== "not-included") return undefined;
     const set = reason === "included-all" ? "set" : "not set";
     return { rule: `capture-other-${question.direction} is ${set}`, source: `policies ${id}` };
@@ -179,21 +202,21 @@ export function explainPolicy(policy: Policy, facts: PodFacts, question: Questio
  * A pod that is not captured: its sockets are left alone. Of the closed list of reasons, `mode-none` where the
  * annotation says so, `foreign-netns` where the pod has no network of its own, and `unknown-pod` for all else:
  * the programs do not know such a pod.
- * @param why as enrolment says it, or why it is not in the kernel.
+ * @param why as enrolment says it, or why it is not in the kernel. @param cause of enrolment, if it was that.
  */
-export function explainOutside(why: string): Explanation {
-  const keys = [interceptionModeKey, "sidecar.istio.io/inject", "sidecar.istio.io/status"];
-  const reason = why.startsWith(interceptionModeKey)
-    ? "mode-none"
-    : why === "it uses the host's network"
-      ? "foreign-netns"
-      : "unknown-pod";
+export function explainOutside(why: string, cause: OutsideCause | "" = ""): Explanation {
+  const reasons: Partial<Record<typeof cause, Reason>> = { "mode-none": "mode-none", "host-network": "foreign-netns" };
+  const sources: Partial<Record<typeof cause, string>> = {
+    "mode-none": interceptionModeKey,
+    "inject-refused": injectKey,
+    "not-injected": statusKey,
+  };
   return {
     verdict: "bypass",
     to: null,
-    reason,
+    reason: reasons[cause] ?? "unknown-pod",
     rule: why,
-    source: keys.find((key) => why.includes(key)) ?? "default",
+    source: sources[cause] ?? "default",
     considered: [{ rule: "is the pod captured?", outcome: "no" }],
     policy: "",
   };
@@ -205,17 +228,19 @@ export function explainOutside(why: string): Explanation {
  */
 export function explain(
   pod: Pod,
-  options: EnrolmentOptions,
+  options: PolicyOptions & Partial<PolicyContext>,
   addresses: readonly Address[],
   question: Question,
 ): Explanation & { readonly problems: readonly Problem[] } {
-  const compiled = podPolicy(pod, options);
+  const { sidecars = [], mesh = defaultMesh, standIns } = options;
+  const sidecar = selectSidecar(indexSidecars(sidecars), pod, mesh.rootNamespace);
+  const compiled = podPolicyWith(pod, options, sidecar, mesh);
   const { problems } = compiled;
-  if (!compiled.enrolled) return { ...explainOutside(compiled.why), problems };
+  if (!compiled.enrolled) return { ...explainOutside(compiled.why, compiled.cause), problems };
   const { policy } = compiled;
   const { direction, port } = question;
   const place = { direction, port, address: direction === "outbound" ? question.destination : undefined };
-  const origin = ({ reason }: Decision) => originOf(pod, policy, place, reason);
+  const origin = ({ reason }: Decision) => originOf({ pod, policy, sidecar, mesh, standIns }, place, reason);
   const facts = { localAddresses: addresses, captureIpv6: capturesIpv6(addresses, compiled.dualStack) };
   return { ...explainWith(policy, facts, question, origin, "default"), problems };
 }

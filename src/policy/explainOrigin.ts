@@ -1,16 +1,19 @@
-/** Where a rule that decided is written: the annotation and its item, as somebody wrote it. Pure. */
+/** Where a rule that decided is written: the annotation and its item, the Sidecar and its listener. Pure. */
 import { type Address, contains, formatPrefix } from "../model/address.js";
+import type { Mesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import type { Policy } from "../model/policy.js";
+import { type Sidecar, sidecarName } from "../model/sidecar.js";
 import type { Reason } from "../model/verdict.js";
-import { alwaysExcludedInbound } from "./annotations.js";
+import { alwaysExcludedInbound, proxyConfigKey, statusPortKey, traffic, variables } from "./annotations.js";
 import { findProxy, parseProxyMetadata } from "./proxy.js";
-import { type Parsed, parsePort, parsePorts, parsePortsOrStar, parseRange, parseRanges, trimSpace } from "./values.js";
+import { type List, lists, type StandIns, standInFlagOf } from "./standIns.js";
+import { parsePort, parseRange, trimSpace } from "./values.js";
 
 export interface Origin {
   /** The text that decided. */
   readonly rule: string;
-  /** Annotation key, `default`, or a map of the kernel. */
+  /** Annotation key, `Sidecar ns/name`, `MeshConfig`, `default`, or a map of the kernel. */
   readonly source: string;
 }
 
@@ -21,69 +24,86 @@ export interface Place {
   readonly address: Address | undefined;
 }
 
-const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
-const statusPortKey = "status.sidecar.istio.io/port";
-const proxyConfigKey = "proxy.istio.io/config";
-const loopbackVariable = "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR";
+/** All that a policy was made of. */
+export interface Makings {
+  readonly pod: Pod;
+  readonly policy: Policy;
+  readonly sidecar: Sidecar | undefined;
+  readonly mesh: Mesh;
+  readonly standIns: StandIns | undefined;
+}
 
-/** Parsers of the lists, by the annotation's name. */
-const lists = {
-  includeOutboundIPRanges: (text: string): Parsed<unknown> => parseRanges(text, { star: true }),
-  excludeOutboundIPRanges: (text: string): Parsed<unknown> => parseRanges(text, { star: false }),
-  includeOutboundPorts: parsePorts,
-  excludeOutboundPorts: parsePorts,
-  includeInboundPorts: parsePortsOrStar,
-  excludeInboundPorts: parsePorts,
-} as const;
-type List = keyof typeof lists;
+/** A list's text, and how what it says is to be shown. */
+interface Written {
+  readonly text: string;
+  origin(rule: string): Origin;
+}
 
-/** @returns undefined if the annotation is absent, or bad, which counts as absent as a whole. */
-function written(pod: Pod, list: List): string | undefined {
-  const text = pod.annotations.get(traffic(list));
-  return text === undefined || "why" in lists[list](text) ? undefined : text;
+/** @returns undefined if nobody wrote it, or badly, which counts as absent as a whole. */
+function written({ pod, standIns }: Makings, list: List): Written | undefined {
+  const key = traffic(list);
+  const text = pod.annotations.get(key);
+  if (text !== undefined && "value" in lists[list](text)) return { text, origin: (rule) => ({ rule, source: key }) };
+  const standIn = standIns?.get(key);
+  if (standIn === undefined) return undefined;
+  return { text: standIn, origin: (rule) => ({ rule: `${standInFlagOf(list)} ${rule}`, source: "default" }) };
 }
 
 /** The first item that fits: the one at which iptables would have stopped. */
-function item(pod: Pod, list: List, fits: (item: string) => boolean): Origin | undefined {
-  const found = written(pod, list)?.split(",").find(fits);
-  return found === undefined ? undefined : { rule: trimSpace(found), source: traffic(list) };
+function item(makings: Makings, list: List, fits: (item: string) => boolean): Origin | undefined {
+  const from = written(makings, list);
+  const found = from?.text.split(",").find(fits);
+  return found === undefined ? undefined : from?.origin(trimSpace(found));
 }
 
-function portItem(pod: Pod, list: List, port: number): Origin | undefined {
-  return item(pod, list, (each) => {
+function portItem(makings: Makings, list: List, port: number): Origin | undefined {
+  return item(makings, list, (each) => {
     const parsed = parsePort(each);
     return "value" in parsed && parsed.value === port;
   });
 }
 
-function rangeItem(pod: Pod, list: List, address: Address | undefined): Origin | undefined {
+function rangeItem(makings: Makings, list: List, address: Address | undefined): Origin | undefined {
   if (address === undefined) return undefined;
   const whole = { address, length: address.family === 4 ? 32 : 128 };
-  return item(pod, list, (each) => {
+  return item(makings, list, (each) => {
     const parsed = parseRange(each);
     return "value" in parsed && contains(parsed.value.prefix, whole);
   });
 }
 
 /** The whole value: it says what becomes of all that no item names. */
-function wholeValue(pod: Pod, list: List): Origin {
-  const text = written(pod, list);
-  if (text === undefined) return { rule: `${list} *`, source: "default" };
-  return { rule: trimSpace(text) === "" ? '""' : text, source: traffic(list) };
+function wholeValue(makings: Makings, list: List): Origin {
+  const from = written(makings, list);
+  if (from === undefined) return { rule: `${list} *`, source: "default" };
+  return from.origin(trimSpace(from.text) === "" ? '""' : from.text);
 }
 
-function excludedPort(pod: Pod, { direction, port }: Place): Origin {
+/** The listener of the pod's Sidecar that says NONE, in its own words. */
+function listener({ sidecar }: Makings, { direction, port }: Place): Origin | undefined {
+  if (sidecar === undefined) return undefined;
+  const list: readonly { readonly port: number | undefined }[] =
+    direction === "outbound" ? sidecar.egress : sidecar.ingress;
+  const named = list.findIndex((each) => port !== 0 && each.port === port);
+  const index = named < 0 ? list.findIndex((each) => each.port === undefined) : named;
+  if (index < 0) return undefined;
+  const field = `${direction === "outbound" ? "egress" : "ingress"}[${index}]`;
+  const what = named < 0 ? "without a port" : `port ${port}`;
+  return { rule: `${field} ${what}, captureMode NONE`, source: `Sidecar ${sidecarName(sidecar)}` };
+}
+
+function excludedPort(makings: Makings, { direction, port }: Place): Origin {
   const list = direction === "outbound" ? "excludeOutboundPorts" : "excludeInboundPorts";
-  const found = portItem(pod, list, port);
+  const found = portItem(makings, list, port);
   if (found !== undefined) return found;
-  const statusPort = pod.annotations.get(statusPortKey);
+  const statusPort = makings.pod.annotations.get(statusPortKey);
   if (direction === "outbound" || alwaysExcludedInbound.includes(port) || statusPort === undefined)
     return { rule: `${list} ${port}`, source: "default" };
   return { rule: trimSpace(statusPort), source: statusPortKey };
 }
 
 /** Loopback that is never captured, asked where an included range is a loopback one itself. */
-function loopbackRange(pod: Pod, policy: Policy): Origin | undefined {
+function loopbackRange({ pod, policy, mesh }: Makings): Origin | undefined {
   if (!policy.keepLocal) return undefined;
   const range = formatPrefix(policy.loopback);
   const says = (value: string | undefined): value is string => {
@@ -91,30 +111,33 @@ function loopbackRange(pod: Pod, policy: Policy): Origin | undefined {
     return "value" in parsed && formatPrefix(parsed.value.prefix) === range;
   };
   const metadata = parseProxyMetadata(pod.annotations.get(proxyConfigKey) ?? "");
-  const annotated = "value" in metadata ? metadata.value.get(loopbackVariable) : undefined;
-  if (says(annotated)) return { rule: `${loopbackVariable} ${annotated}`, source: proxyConfigKey };
-  const inherited = findProxy(pod)?.env.get(loopbackVariable);
-  if (says(inherited)) return { rule: inherited, source: `env ${loopbackVariable}` };
-  return { rule: `${loopbackVariable} ${range}`, source: "default" };
+  const annotated = "value" in metadata ? metadata.value.get(variables.loopback) : undefined;
+  if (says(annotated)) return { rule: `${variables.loopback} ${annotated}`, source: proxyConfigKey };
+  const inherited = findProxy(pod)?.env.get(variables.loopback);
+  if (says(inherited)) return { rule: inherited, source: `env ${variables.loopback}` };
+  const meshes = mesh.proxyMetadata.get(variables.loopback);
+  return { rule: `${variables.loopback} ${range}`, source: says(meshes) ? "MeshConfig" : "default" };
 }
 
-/** @returns undefined for what no annotation decides. @param policy the one of the pod's annotations. */
-export function originOf(pod: Pod, policy: Policy, place: Place, reason: Reason): Origin | undefined {
+/** @returns undefined for what nobody writes. */
+export function originOf(makings: Makings, place: Place, reason: Reason): Origin | undefined {
   const outbound = place.direction === "outbound";
   switch (reason) {
     case "excluded-port":
-      return excludedPort(pod, place);
+      return excludedPort(makings, place);
     case "included-port":
-      return portItem(pod, outbound ? "includeOutboundPorts" : "includeInboundPorts", place.port);
+      return portItem(makings, outbound ? "includeOutboundPorts" : "includeInboundPorts", place.port);
     case "excluded-range":
-      return rangeItem(pod, "excludeOutboundIPRanges", place.address);
+      return rangeItem(makings, "excludeOutboundIPRanges", place.address);
     case "included-range":
-      return rangeItem(pod, "includeOutboundIPRanges", place.address);
+      return rangeItem(makings, "includeOutboundIPRanges", place.address);
     case "included-all":
     case "not-included":
-      return wholeValue(pod, outbound ? "includeOutboundIPRanges" : "includeInboundPorts");
+      return wholeValue(makings, outbound ? "includeOutboundIPRanges" : "includeInboundPorts");
+    case "sidecar-none":
+      return listener(makings, place);
     case "loopback":
-      return place.address?.family === 4 ? loopbackRange(pod, policy) : undefined;
+      return place.address?.family === 4 ? loopbackRange(makings) : undefined;
     default:
       return undefined;
   }

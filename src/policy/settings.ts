@@ -2,6 +2,15 @@
 import type { Prefix } from "../model/address.js";
 import type { Range } from "./values.js";
 
+/** What a Sidecar takes away from what `*` would capture; see sidecarCapture.ts. */
+export interface SidecarCapture {
+  /** Outbound ports pass, but for `outboundPorts`; else they are captured, but for `outboundPorts`. */
+  readonly otherOutbound: boolean;
+  readonly outboundPorts: readonly number[];
+  /** Inbound ports that pass. */
+  readonly inboundPorts: readonly number[];
+}
+
 export interface Settings {
   /** `*`: every address. */
   readonly includeOutboundRanges: "*" | readonly Range[];
@@ -26,4 +35,6 @@ export interface Settings {
   readonly excludeInterfaces: readonly string[];
   /** IPv4, within 127.0.0.0/8. */
   readonly loopback: Prefix;
+  /** Undefined: no Sidecar. */
+  readonly sidecar?: SidecarCapture | undefined;
 }

@@ -1,31 +1,51 @@
-/** A file of YAML or JSON as pods and problems. Pure. */
+/** A file of YAML or JSON as pods, Sidecars, the mesh's configuration and problems. Pure. */
 import { CORE_SCHEMA, load, mergeTag, type YAMLException } from "js-yaml";
+import { fieldOf, isRecord } from "../model/documentShape.js";
+import type { Mesh } from "../model/mesh.js";
+import { isMeshDocument, readMesh } from "../model/meshDocument.js";
 import type { Pod } from "../model/pod.js";
 import { readPod } from "../model/podDocument.js";
 import type { Problem } from "../model/problem.js";
+import type { Sidecar } from "../model/sidecar.js";
+import { isSidecarDocument, readSidecar } from "../model/sidecarDocument.js";
 
 export interface FileContent {
   readonly pods: readonly Pod[];
+  readonly sidecars: readonly Sidecar[];
+  /** Names of Sidecars that were refused; undefined of one that has none. */
+  readonly refused: ReadonlySet<string | undefined>;
+  /** `bad`: it only stands in where nothing better is known. */
+  readonly meshes: readonly { readonly mesh: Mesh; readonly bad: boolean }[];
   readonly problems: readonly Problem[];
   /** A document could not be read as what it says it is: pods of this file may be missing. */
   readonly damaged: boolean;
+}
+
+export function emptyFile(problem: Problem): FileContent {
+  return { pods: [], sidecars: [], refused: new Set(), meshes: [], problems: [problem], damaged: true };
 }
 
 function documentProblem(where: string, why: string): Problem {
   return { kind: "document", where, pod: "", key: "document", value: "", why };
 }
 
-/** `kind: List` holds what `kubectl get -o yaml` prints. Documents of other kinds are not for us. */
-function podDocuments(value: unknown): unknown[] {
-  if (typeof value !== "object" || value === null || !("kind" in value)) return [];
-  if (value.kind === "Pod") return [value];
-  if (value.kind !== "List" && value.kind !== "PodList") return [];
-  const items = "items" in value && Array.isArray(value.items) ? value.items : [];
-  return items.flatMap((item: unknown) =>
-    // kubectl leaves the kind out of the items of a PodList.
-    value.kind === "PodList" && typeof item === "object" && item !== null
-      ? [{ kind: "Pod", ...item }]
-      : podDocuments(item),
+/** What of each kind of list kubectl leaves out of the items. */
+const listKinds: Readonly<Record<string, object>> = {
+  List: {},
+  PodList: { kind: "Pod" },
+  SidecarList: { kind: "Sidecar" },
+  ConfigMapList: { kind: "ConfigMap" },
+};
+
+/** `kind: List` holds what `kubectl get -o yaml` prints. */
+function objects(value: unknown): unknown[] {
+  const kind = fieldOf(value, "kind");
+  const implied = typeof kind === "string" && Object.hasOwn(listKinds, kind) ? listKinds[kind] : undefined;
+  if (implied === undefined) return [value];
+  const items = fieldOf(value, "items");
+  const { apiVersion } = value as { apiVersion?: unknown };
+  return (Array.isArray(items) ? items : []).flatMap((item: unknown) =>
+    kind !== "List" && isRecord(item) ? [{ apiVersion, ...implied, ...item }] : objects(item),
   );
 }
 
@@ -67,9 +87,33 @@ const yaml = { schema: CORE_SCHEMA.withTags(mergeTag), maxAliases: 100 };
 /** @param file as it is to show in messages. */
 export function readDocuments(text: string, file: string): FileContent {
   const pods: Pod[] = [];
+  const sidecars: Sidecar[] = [];
+  const refused = new Set<string | undefined>();
+  const meshes: { mesh: Mesh; bad: boolean }[] = [];
   const problems: Problem[] = [];
   let damaged = false;
   const documents = chunks(text);
+  if (documents.length === 0)
+    return emptyFile(documentProblem(file, "the file is empty: to remove a pod, remove its file"));
+
+  /** Documents of other kinds, Namespaces among them, say nothing about capture. */
+  const readObject = (document: unknown, where: string): void => {
+    if (fieldOf(document, "kind") === "Pod") {
+      const read = readPod(document, where);
+      problems.push(...read.problems);
+      if (read.pod !== undefined) pods.push(read.pod);
+      else damaged = true;
+    } else if (isSidecarDocument(document)) {
+      const read = readSidecar(document, where);
+      problems.push(...read.problems);
+      if (read.sidecar !== undefined) sidecars.push(read.sidecar);
+      else refused.add(read.name);
+    } else if (isMeshDocument(document)) {
+      const read = readMesh(document, where);
+      problems.push(...read.problems);
+      meshes.push({ mesh: read.mesh, bad: read.problems.length > 0 });
+    }
+  };
   for (const chunk of documents) {
     let where = `${file}:${chunk.first}`;
     let value: unknown;
@@ -82,16 +126,7 @@ export function readDocuments(text: string, file: string): FileContent {
       problems.push(documentProblem(where, `not YAML: ${reason ?? (error as Error).message}`));
       continue;
     }
-    for (const candidate of podDocuments(value)) {
-      const read = readPod(candidate, where);
-      problems.push(...read.problems);
-      if (read.pod !== undefined) pods.push(read.pod);
-      else damaged = true;
-    }
+    for (const document of objects(value)) readObject(document, where);
   }
-  if (documents.length === 0) {
-    const why = "the file is empty: to remove a pod, remove its file";
-    return { pods, problems: [documentProblem(file, why)], damaged: true };
-  }
-  return { pods, problems, damaged };
+  return { pods, sidecars, refused, meshes, problems, damaged };
 }

@@ -2,14 +2,16 @@
  * A directory of manifests as a source: no cluster needed. Files ending in .yaml, .yml or .json count, not
  * those whose name begins with a dot. Only a file that changed is read again.
  *
- * What cannot be read does not go away: the pods that a file held before it broke stay as they were.
+ * What cannot be read does not go away: what a file held before it broke stays as it was.
  */
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
-import { type Pod, podName, type Snapshot } from "../model/pod.js";
+import { closedMesh, defaultMesh } from "../model/mesh.js";
+import type { Snapshot } from "../model/pod.js";
 import type { Problem } from "../model/problem.js";
-import { type FileContent, readDocuments } from "./documents.js";
+import { emptyFile, type FileContent, readDocuments } from "./documents.js";
+import { keepLastGood, mergeFiles } from "./mergeFiles.js";
 
 /** Bits of <sys/inotify.h>. */
 const IN_ATTRIB = 0x4;
@@ -72,50 +74,13 @@ function readFile(path: string): FileContent | undefined {
     const { size } = statSync(path);
     if (size > largestFile) {
       const why = `has ${size} bytes; at most ${largestFile} are read`;
-      return {
-        pods: [],
-        problems: [{ kind: "document", where: path, pod: "", key: "file", value: "", why }],
-        damaged: true,
-      };
+      return emptyFile({ kind: "document", where: path, pod: "", key: "file", value: "", why });
     }
     return readDocuments(readFileSync(path, "utf8"), path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    return { pods: [], problems: [unreadable(path, error)], damaged: true };
+    return emptyFile(unreadable(path, error));
   }
-}
-
-/** What a damaged file held before stays, as far as the file does not say otherwise now. */
-function keepLastGood(now: FileContent, before: FileContent | undefined): FileContent {
-  if (!now.damaged || before === undefined) return now;
-  const uids = new Set(now.pods.map((pod) => pod.uid));
-  return { ...now, pods: [...now.pods, ...before.pods.filter((pod) => !uids.has(pod.uid))] };
-}
-
-/** Puts the files together: sorted by name, so that the same directory always gives the same snapshot. */
-export function mergeFiles(
-  files: ReadonlyMap<string, FileContent>,
-  problems: readonly Problem[],
-  complete: boolean,
-): Snapshot {
-  const pods = new Map<string, Pod>();
-  const all = [...problems];
-  for (const name of [...files.keys()].sort()) {
-    const content = files.get(name);
-    all.push(...(content?.problems ?? []));
-    for (const pod of content?.pods ?? []) {
-      const first = pods.get(pod.uid);
-      if (first === undefined) {
-        pods.set(pod.uid, pod);
-        continue;
-      }
-      const why = `another pod has it already: ${podName(first)} in ${first.where}; this one is left out`;
-      all.push({ kind: "pod", where: pod.where, pod: podName(pod), key: "metadata.uid", value: pod.uid, why });
-    }
-  }
-  const order = new Map([...pods.values()].map((pod) => [pod, `${pod.namespace}/${pod.name}/${pod.uid}`]));
-  const sorted = [...order.keys()].sort((a, b) => ((order.get(a) ?? "") < (order.get(b) ?? "") ? -1 : 1));
-  return { pods: sorted, problems: all, complete };
 }
 
 /** @throws ENOENT, ENOTDIR or EACCES if the directory cannot be read at all at the start. */
@@ -124,6 +89,8 @@ export function openManifests(options: ManifestOptions): ManifestSource {
   const files = new Map<string, FileContent>();
   /** Files that broke before they were ever seen whole: what they hold is not known. */
   const unknown = new Set<string>();
+  /** A file that was broken from the start may be the mesh's configuration. */
+  let mesh = closedMesh;
   let lost: Problem | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
@@ -194,7 +161,12 @@ export function openManifests(options: ManifestOptions): ManifestSource {
   }
 
   return {
-    snapshot: () => mergeFiles(files, lost === undefined ? [] : [lost], lost === undefined && unknown.size === 0),
+    snapshot() {
+      const complete = lost === undefined && unknown.size === 0;
+      const snapshot = mergeFiles(files, lost === undefined ? [] : [lost], complete, complete ? defaultMesh : mesh);
+      mesh = snapshot.mesh;
+      return snapshot;
+    },
     close() {
       closed = true;
       clearTimeout(timer);

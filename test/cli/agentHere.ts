@@ -13,7 +13,7 @@ import { native } from "../../src/kernel/native.js";
 import { unload } from "../../src/kernel/unload.js";
 import { readCounters } from "../../src/maps/counts.js";
 import { defaultExcludedNamespaces } from "../../src/policy/enrolment.js";
-import { podPolicy } from "../../src/policy/podPolicy.js";
+import { openPodCompiler } from "../../src/policy/podCompiler.js";
 import { type Control, openControl } from "../../src/web/control.js";
 import { until } from "../kernel/bed.js";
 
@@ -75,7 +75,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
         cgroupRoot: lab.cgroupRoot,
         bpffs,
         object: artifact("shunt.bpf.o"),
-        compile: (pod) => podPolicy(pod, { excludeNamespaces: defaultExcludedNamespaces }),
+        compile: openPodCompiler({ excludeNamespaces: defaultExcludedNamespaces }),
         proxyIdentity,
         clock: process.hrtime.bigint,
       });

@@ -120,6 +120,50 @@ test("a pod with problems: they are shown, and what they mean", async () => {
   );
 });
 
+test("a Sidecar and the mesh's configuration in the same directory", async () => {
+  const spec = "{egress: [{port: {number: 3306}, captureMode: NONE, hosts: ['*/*']}]}";
+  const head = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {namespace: demo, name";
+  const mesh = "kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: ";
+  const files = {
+    "sidecar.yaml": `${head}: mysql}\nspec: ${spec}\n`,
+    "mesh.yaml": `${mesh}"outboundTrafficPolicy: {}"\n`,
+  };
+  const asked = () => json("--pod", "demo/server", "--to", "10.9.9.9:3306");
+  try {
+    writeFileSync(join(manifests, "sidecar.yaml"), files["sidecar.yaml"]);
+    const passes = await asked();
+    assert.equal(
+      [passes.verdict, passes.reason, passes.rule, passes.source],
+      ["bypass", "sidecar-none", "egress[0] port 3306, captureMode NONE", "Sidecar demo/mysql"],
+    );
+    assert.ok(
+      passes.considered.some((step: { rule: string }) => step.rule === "ports that the Sidecar leaves alone: 3306"),
+    );
+    writeFileSync(join(manifests, "mesh.yaml"), files["mesh.yaml"]);
+    const closed = await asked();
+    assert.equal([closed.verdict, closed.reason], ["redirect", "included-all"]);
+    assert.match(closed.problems.join(), /Sidecar demo\/mysql spec\.egress\[0\]\.captureMode="NONE": not honoured/);
+    assert.equal(closed.notes, [], "no value of the pod is bad");
+    writeFileSync(join(manifests, "sidecar.yaml"), `${head}: mysql}\nspec: {}\n`);
+    assert.equal((await json("--pod", "demo/server", "--inbound", "80")).problems.length, 1);
+    assert.match((await asked()).problems.join(), /Sidecar demo\/mysql spec="\{\}": says nothing/);
+  } finally {
+    for (const name of Object.keys(files)) rmSync(join(manifests, name), { force: true });
+  }
+});
+
+test("what stands in for annotations by flag, as the agent has it", async () => {
+  const flags = ["--exclude-outbound-ip-ranges", "10.96.0.1/32", "--exclude-inbound-ports", "22"];
+  const api = await json("--pod", "demo/server", "--to", "10.96.0.1:443", ...flags);
+  assert.equal([api.reason, api.rule], ["excluded-range", "--exclude-outbound-ip-ranges 10.96.0.1/32"]);
+  assert.is((await json("--pod", "demo/server", "--inbound", "22", ...flags)).reason, "excluded-port");
+  const left = await json("--pod", "demo/server", "--inbound", "22", "--exclude-namespaces", "x,demo");
+  assert.match(left.rule, /namespace demo is excluded/);
+  const args = ["--pod", "a/b", "--inbound", "22"];
+  assert.match(await refusal(...args, "--exclude-outbound-ports", "80-90"), /--exclude-outbound-ports 80-90: a range/);
+  assert.match(await refusal(...args, "--exclude-namespaces", "a,,b"), /"" is not a namespace's name/);
+});
+
 test("a pod that is not there: near names, and what could not be read", async () => {
   const args = ["--to", "10.9.9.9:80", "--manifests", manifests] as const;
   const said = await refusal("--pod", "demo/clint", ...args);

@@ -3,9 +3,11 @@ import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { LabPod } from "../../src/demo/labPod.js";
+import { defaultMesh } from "../../src/model/mesh.js";
 import { compilePolicy } from "../../src/policy/compile.js";
 import { decideOutbound } from "../../src/policy/decide.js";
-import { anyPort, anySettings } from "../policy/arbitrary.js";
+import { sidecarCapture } from "../../src/policy/sidecarCapture.js";
+import { anyPort, anySettings, anySidecar } from "../policy/arbitrary.js";
 import { address } from "../samples.js";
 import { type Bed, openBed, until } from "./bed.js";
 import { type Client, startClient } from "./client.js";
@@ -64,9 +66,11 @@ test("random policies and sockets: the kernel's verdict, reason and port are the
     await fc.assert(
       fc.asyncProperty(
         anySettings,
+        fc.option(anySidecar),
         fc.array(anySocket, { minLength: 12, maxLength: 12 }),
-        async (settings, questions) => {
-          const policy = compilePolicy(settings);
+        async (settings, sidecar, questions) => {
+          const { capture } = sidecar === null ? {} : sidecarCapture(sidecar, defaultMesh, settings, "");
+          const policy = compilePolicy({ ...settings, sidecar: capture });
           await bed.enrol([[pod, policy, { localAddresses, captureIpv6: true }]]);
           for (const question of questions) {
             const client = clients[question.caller] ?? assert.unreachable();
@@ -99,7 +103,8 @@ test("random policies and sockets: the kernel's verdict, reason and port are the
     );
     assert.is(decisions, 120 * 12);
     // The generator is of use only if it comes to every end of the list.
-    const ends = ["excluded-port", "excluded-range", "included-port", "included-range", "included-all", "not-included"];
+    const ends = ["excluded-port", "excluded-range", "included-port", "included-range", "included-all"];
+    ends.push("not-included", "sidecar-none", "dns", "owner-group");
     for (const reason of [...ends, "proxy", "proxy-to-self", "passthrough-source", "loopback", "local-address"]) {
       assert.ok(reasons.has(reason), `${reason} never came up`);
     }

@@ -34,6 +34,7 @@ export function policyArbitrary(id: bigint): fc.Arbitrary<Policy> {
     outboundPort: fc.constant(15001),
     inboundPort: fc.constant(15006),
     captureOtherOutbound: fc.boolean(),
+    sidecarNone: fc.boolean(),
     captureOtherInbound: fc.boolean(),
     keepLocal: fc.boolean(),
     owners: fc.constantFrom<Owners>(

@@ -201,6 +201,7 @@ test("the policy's struct says what the policy says", () => {
     captureOtherOutbound: true,
     keepLocal: false,
     captureOtherInbound: false,
+    sidecarNone: false,
     owners: { mode: "excluded", gids: [7] },
     dns: "all",
     routes: [],

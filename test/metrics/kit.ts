@@ -16,6 +16,7 @@ export function pod(name: string, cgroupId: bigint | undefined, changes: Partial
     cgroupId: cgroupId === undefined ? "" : `${cgroupId}`,
     netnsCookie: "",
     addresses: [],
+    cause: "",
     keepsPolicy: false,
     ...changes,
   };

@@ -1,6 +1,7 @@
 /** Settings and sockets for fast-check: few addresses, ports and ids, so that they meet, nest and touch. */
 import fc from "fast-check";
 import type { Address } from "../../src/model/address.js";
+import { captureModes, outboundModes, type Sidecar } from "../../src/model/sidecar.js";
 import type { OutboundSocket, PodFacts } from "../../src/policy/decide.js";
 import type { Settings } from "../../src/policy/settings.js";
 import { parseRange, type Range } from "../../src/policy/values.js";
@@ -69,6 +70,40 @@ export const anySettings: fc.Arbitrary<Settings> = fc.record({
   excludeInterfaces: fc.constant<string[]>([]),
   loopback: fc.constantFrom("127.0.0.1/32", "127.0.0.0/8", "127.0.0.0/31", "127.255.0.0/16").map(prefix),
 });
+
+const mode = fc.constantFrom(...captureModes);
+const policyOfSidecar = fc.oneof(
+  fc.record({ mode: fc.constantFrom(...outboundModes), egressProxy: fc.constant(undefined) }),
+  fc.record({ mode: fc.constant("ALLOW_ANY" as const), egressProxy: fc.constant("egress.example") }),
+);
+
+/** As one is once it has been checked: each port once, the listener without a port last. */
+export const anySidecar: fc.Arbitrary<Sidecar> = fc
+  .record({
+    ingress: fc.uniqueArray(fc.record({ port: anyPort, captureMode: mode }), { selector: ({ port }) => port }),
+    egress: fc.uniqueArray(fc.record({ port: anyPort, captureMode: mode }), { selector: ({ port }) => port }),
+    rest: fc.option(mode, { nil: undefined }),
+    outboundTrafficPolicy: fc.option(policyOfSidecar, { nil: undefined }),
+  })
+  .map(({ ingress, egress, rest, outboundTrafficPolicy }) => {
+    const others = rest === undefined ? [] : [{ port: undefined, captureMode: rest }];
+    return {
+      namespace: "ns",
+      name: "s",
+      created: undefined,
+      selector: undefined,
+      ingress: ingress
+        .filter(({ port }) => port !== 0)
+        .map((listener) => ({ ...listener, bind: "", defaultEndpoint: "" })),
+      egress: [...egress, ...others].map((listener) => ({
+        ...listener,
+        bind: listener.port === 0 ? "unix:///a" : "",
+        hosts: ["*/*"],
+      })),
+      outboundTrafficPolicy,
+      where: "s.yaml:1",
+    };
+  });
 
 /** Of one family, as the kernel has it: what is bound and what is asked for. */
 export const anySocket: fc.Arbitrary<OutboundSocket> = fc

@@ -128,7 +128,7 @@ test("the compiled policy decides as the list does", () => {
         const policy = compilePolicy(settings, dns);
         for (const socket of sockets) {
           const { to, reason, verdict } = decideOutbound(policy, facts, socket);
-          assert.equal({ to, reason }, outbound(settings, facts, socket, dns === "all"));
+          assert.equal({ to, reason }, outbound(settings, facts, socket, undefined, dns === "all"));
           assert.is(verdict, to === null ? "bypass" : "redirect");
         }
       },

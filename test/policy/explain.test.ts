@@ -2,13 +2,16 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { defaultMesh } from "../../src/model/mesh.js";
 import { type Reason, reasons } from "../../src/model/verdict.js";
 import { compilePolicy } from "../../src/policy/compile.js";
 import { decideInbound, decideOutbound } from "../../src/policy/decide.js";
 import { defaultExcludedNamespaces } from "../../src/policy/enrolment.js";
 import { type Explanation, explain, explainOutside, explainPolicy, type Question } from "../../src/policy/explain.js";
-import { anyPort, anySettings } from "./arbitrary.js";
-import { address, defaults, type PodChanges, pod, ranges } from "./kit.js";
+import { sidecarCapture } from "../../src/policy/sidecarCapture.js";
+import { readStandIns } from "../../src/policy/standIns.js";
+import { anyPort, anySettings, anySidecar } from "./arbitrary.js";
+import { address, defaults, type PodChanges, pod, ranges, sidecar } from "./kit.js";
 
 const own = ["10.0.0.5", "fd00::5"].map(address);
 const options = { excludeNamespaces: defaultExcludedNamespaces };
@@ -45,7 +48,7 @@ const both = (annotations: Record<string, string>): PodChanges => ({ annotations
 
 /** What it has to say: verdict and port, reason, rule, source. */
 type Said = readonly [verdict: string, reason: Reason, rule: string | RegExp, source: string];
-type Case = readonly [what: string, pod: PodChanges, question: Question, ...said: Said];
+type Case = readonly [what: string, pod: PodChanges & { readonly sidecar?: string }, question: Question, ...said: Said];
 
 const included = ["redirect 127.0.0.1:15001", "included-all", "includeOutboundIPRanges *", "default"] as const;
 
@@ -116,10 +119,17 @@ const cases: readonly Case[] = [
   ["inbound: not in the list", annotated("includeInboundPorts", "80,8080"), inbound(81), "bypass", "not-included", "80,8080", t("includeInboundPorts")],
   ["inbound: no capture", annotated("includeInboundPorts", ""), inbound(15008), "bypass", "not-included", '""', t("includeInboundPorts")],
 
+  ["a Sidecar's port", { sidecar: "{egress: [{port: {number: 3306}, captureMode: NONE, hosts: ['*/*']}, {hosts: ['*/*']}]}" }, to("10.9.9.9:3306"), "bypass", "sidecar-none", "egress[0] port 3306, captureMode NONE", "Sidecar ns/s"],
+  ["a Sidecar's rest", { sidecar: "{egress: [{port: {number: 80}, hosts: ['*/*']}, {captureMode: NONE, hosts: ['*/*']}]}" }, to("10.9.9.9:3306"), "bypass", "sidecar-none", "egress[1] without a port, captureMode NONE", "Sidecar ns/s"],
+  ["a port beside the Sidecar's rest", { sidecar: "{egress: [{port: {number: 80}, hosts: ['*/*']}, {captureMode: NONE, hosts: ['*/*']}]}" }, to("10.9.9.9:80"), ...included],
+  ["an annotation that names the port is stronger than a Sidecar", { ...annotated("includeOutboundPorts", "3306"), sidecar: "{egress: [{captureMode: NONE, hosts: ['*/*']}]}" }, to("10.9.9.9:3306"), "redirect 127.0.0.1:15001", "included-port", "3306", t("includeOutboundPorts")],
+  ["inbound: a Sidecar's port", { sidecar: "{ingress: [{port: {number: 80}}, {port: {number: 9080}, captureMode: NONE}]}" }, inbound(9080), "bypass", "sidecar-none", "ingress[1] port 9080, captureMode NONE", "Sidecar ns/s"],
+
   ["interceptionMode NONE", both({ [mode]: "NONE" }), to("10.9.9.9:443"), "bypass", "mode-none", `${mode} is NONE`, mode],
   ["interceptionMode TPROXY", both({ [mode]: "TPROXY" }), to("10.9.9.9:443"), ...included],
   ["the host's network", { spec: { hostNetwork: true } }, to("10.9.9.9:443"), "bypass", "foreign-netns", "it uses the host's network", "default"],
   ["no proxy", { spec: { containers: [{ name: "app" }] } }, to("10.9.9.9:443"), "bypass", "unknown-pod", "it has no container istio-proxy", "default"],
+  ["the host's network, whatever it is called", { spec: { hostNetwork: true }, namespace: "kube-system" }, inbound(80), "bypass", "foreign-netns", "it uses the host's network", "default"],
   ["injection refused by the label", { labels: { [inject]: "false" } }, inbound(80), "bypass", "unknown-pod", /label/, inject],
   ["a namespace that is left out", { namespace: "kube-system" }, to("10.9.9.9:443"), "bypass", "unknown-pod", /kube-system is excluded/, "default"],
   ["no Envoy", { proxy: { env: [{ name: "DISABLE_ENVOY", value: "true" }] } }, inbound(80), "bypass", "unknown-pod", /DISABLE_ENVOY/, "default"],
@@ -128,7 +138,7 @@ const cases: readonly Case[] = [
 ];
 
 /** Those that a pod's document alone does not give, or that need another pod than that of the table. */
-const notYet: readonly Reason[] = ["excluded-interface", "family-off", "sidecar-none", "no-listener", "no-memory"];
+const notYet: readonly Reason[] = ["excluded-interface", "family-off", "no-listener", "no-memory"];
 
 const verdictOf = ({ verdict, to: target }: Explanation): string =>
   target === null ? verdict : `${verdict} ${target}`;
@@ -137,7 +147,8 @@ for (const [what, changes, question, verdict, reason, rule, source] of cases) {
   test(what, () => {
     // The first address decides over IPv6: the pod of these cases has both families, that of the question first.
     const six = question.direction === "outbound" && question.destination.family === 6;
-    const explanation = explain(pod(changes), options, six ? own.toReversed() : own, question);
+    const sidecars = changes.sidecar === undefined ? [] : [sidecar(changes.sidecar)];
+    const explanation = explain(pod(changes), { ...options, sidecars }, six ? own.toReversed() : own, question);
     assert.is(verdictOf(explanation), verdict);
     assert.is(explanation.reason, reason);
     if (typeof rule === "string") assert.is(explanation.rule, rule);
@@ -146,6 +157,36 @@ for (const [what, changes, question, verdict, reason, rule, source] of cases) {
     assert.equal(Object.keys(explanation).slice(0, 5), ["verdict", "to", "reason", "rule", "source"]);
   });
 }
+
+test("what stands in for an annotation: the flag, as what holds by default", () => {
+  const read = readStandIns({ "exclude-outbound-ip-ranges": "10.0.0.1/32", "include-inbound-ports": "80, 90" });
+  if ("why" in read) throw new Error(read.why);
+  const said = (changes: PodChanges, question: Question): string[] => {
+    const { reason, rule, source } = explain(pod(changes), { ...options, standIns: read.standIns }, own, question);
+    return [reason, rule, source];
+  };
+  const api = ["excluded-range", "--exclude-outbound-ip-ranges 10.0.0.1/32", "default"];
+  assert.equal(said({}, to("10.0.0.1:443")), api);
+  assert.equal(said(annotated("excludeOutboundIPRanges", "bad"), to("10.0.0.1:443")), api);
+  assert.is(said(annotated("excludeOutboundIPRanges", ""), to("10.0.0.1:443"))[0], "included-all");
+  assert.equal(said({}, inbound(90)), ["included-port", "--include-inbound-ports 90", "default"]);
+  assert.equal(said({}, inbound(91)), ["not-included", "--include-inbound-ports 80, 90", "default"]);
+});
+
+test("a variable of the mesh decides where the pod has none", () => {
+  const mesh = { ...defaultMesh, proxyMetadata: new Map([[cidr, "127.0.0.0/30"]]) };
+  const said = (changes: PodChanges): string => {
+    const asked = pod({
+      ...changes,
+      ...both({ ...(changes.annotations as Record<string, string>), [t("includeOutboundIPRanges")]: "127.0.0.0/8" }),
+    });
+    const { reason, rule, source } = explain(asked, { ...options, mesh }, own, to("127.0.0.2:80"));
+    return `${reason} ${rule} ${source}`;
+  };
+  assert.is(said({}), `loopback ${cidr} 127.0.0.0/30 MeshConfig`);
+  assert.match(said({ proxy: { env: [{ name: cidr, value: "127.0.0.1/32" }] } }), /^included-range/);
+  assert.match(said(both({ [config]: `proxyMetadata: {${cidr}: 127.0.0.1/32}` })), /^included-range/);
+});
 
 test("not injected", () => {
   const explanation = explain({ ...pod(), annotations: new Map() }, options, own, to("10.9.9.9:443"));
@@ -221,8 +262,9 @@ const anyQuestion: fc.Arbitrary<Question> = fc.oneof(
 test("any policy: one step decides, those before say no, and the verdict is the model's", () => {
   const seen = new Set<Reason>();
   fc.assert(
-    fc.property(anySettings, anyQuestion, (settings, question) => {
-      const policy = compilePolicy(settings);
+    fc.property(anySettings, fc.option(anySidecar), anyQuestion, (settings, narrowing, question) => {
+      const { capture } = narrowing === null ? {} : sidecarCapture(narrowing, defaultMesh, settings, "");
+      const policy = compilePolicy({ ...settings, sidecar: capture });
       const said = explainPolicy(policy, { localAddresses: own, captureIpv6: true }, question);
       const ids = (uid: number, gid: number) => ({ uid, gid, isProxyCgroup: false });
       const model =

@@ -1,10 +1,12 @@
 /** Pods and settings for tests. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { loadAll } from "js-yaml";
+import { load, loadAll } from "js-yaml";
 import { type Address, type Prefix, parseAddress } from "../../src/model/address.js";
 import type { Pod } from "../../src/model/pod.js";
 import { readPod } from "../../src/model/podDocument.js";
+import type { Sidecar } from "../../src/model/sidecar.js";
+import { readSidecar } from "../../src/model/sidecarDocument.js";
 import type { Settings } from "../../src/policy/settings.js";
 import { parseRange, parseRanges, type Range } from "../../src/policy/values.js";
 
@@ -47,6 +49,14 @@ export function pod(changes: PodChanges = {}): Pod {
   );
   if (read.pod === undefined) throw new Error(JSON.stringify(read.problems));
   return read.pod;
+}
+
+/** The Sidecar ns/s, which is for every pod of its namespace unless its spec says otherwise. */
+export function sidecar(spec: string, metadata: object = {}): Sidecar {
+  const document = { apiVersion: "networking.istio.io/v1", kind: "Sidecar", spec: load(spec) };
+  const read = readSidecar({ ...document, metadata: { name: "s", namespace: "ns", ...metadata } }, "s.yaml:1");
+  if (read.sidecar === undefined) throw new Error(JSON.stringify(read.problems));
+  return read.sidecar;
 }
 
 export function address(text: string): Address {

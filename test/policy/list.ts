@@ -1,8 +1,10 @@
 /**
  * Istio's list of rules, first match wins, on settings that nothing has been resolved in: semantics, sections 3
- * and 4, line by line, without Sidecars and with the routes of a pod that excludes no interface. It shares no code with the compiler: addresses are numbers here.
+ * and 4, line by line, with the routes of a pod that excludes no interface; and section 7 where an order of strength
+ * puts it. It shares no code with the compiler: addresses are numbers here.
  */
 import type { Address } from "../../src/model/address.js";
+import type { OutboundMode, Sidecar } from "../../src/model/sidecar.js";
 import type { Reason } from "../../src/model/verdict.js";
 import type { OutboundSocket, PodFacts } from "../../src/policy/decide.js";
 import type { Settings } from "../../src/policy/settings.js";
@@ -28,8 +30,29 @@ function within(address: Address, block: Address, length: number): boolean {
 const inRanges = (dst: Address, ranges: readonly Range[]): boolean =>
   ranges.some(({ prefix }) => within(dst, prefix.address, prefix.length));
 
+/** A pod's Sidecar, and what holds where it does not say. */
+export interface Narrowing {
+  readonly sidecar: Sidecar;
+  readonly meshMode: OutboundMode;
+}
+
+function passesOut({ sidecar, meshMode }: Narrowing, port: number): boolean {
+  const policy = sidecar.outboundTrafficPolicy;
+  if ((policy === undefined ? meshMode : policy.mode) === "REGISTRY_ONLY") return false;
+  if (policy?.egressProxy !== undefined) return false;
+  const named = sidecar.egress.find((listener) => port !== 0 && listener.port === port);
+  const listener = named ?? sidecar.egress.find((each) => each.port === undefined);
+  return listener?.captureMode === "NONE";
+}
+
 /** @param all whether DNS is captured for every server, or for those of resolv.conf. */
-export function outbound(settings: Settings, pod: PodFacts, socket: OutboundSocket, all = true): Listed {
+export function outbound(
+  settings: Settings,
+  pod: PodFacts,
+  socket: OutboundSocket,
+  narrowing?: Narrowing,
+  all = true,
+): Listed {
   const { source, protocol, port, uid, gid } = socket;
   const own = pod.localAddresses;
   // "0.0.0.0 and :: connect to loopback", or IPv4 to the source if that is bound.
@@ -80,15 +103,20 @@ export function outbound(settings: Settings, pod: PodFacts, socket: OutboundSock
   if (LB) return pass("loopback");
   if (inRanges(dst, settings.excludeOutboundRanges)) return pass("excluded-range");
   if (settings.includeOutboundPorts.includes(port)) return redirect(settings.outboundPort, "included-port");
-  if (included === "*") return redirect(settings.outboundPort, "included-all");
-  if (inRanges(dst, included)) return redirect(settings.outboundPort, "included-range");
-  return pass("not-included");
+  if (included !== "*" && inRanges(dst, included)) return redirect(settings.outboundPort, "included-range");
+  if (included !== "*") return pass("not-included");
+  if (narrowing !== undefined && passesOut(narrowing, port)) return pass("sidecar-none");
+  return redirect(settings.outboundPort, "included-all");
 }
 
-export function inbound(settings: Settings, port: number): Listed {
+export function inbound(settings: Settings, port: number, narrowing?: Narrowing): Listed {
   const { includeInboundPorts: include, excludeInboundPorts: exclude, inboundPort } = settings;
   if (include !== "*" && include.length === 0) return pass("not-included");
   if (port === 15008) return pass("tunnel-port");
-  if (include === "*") return exclude.includes(port) ? pass("excluded-port") : redirect(inboundPort, "included-all");
+  if (include === "*") {
+    if (exclude.includes(port)) return pass("excluded-port");
+    const listener = narrowing?.sidecar.ingress.find((each) => each.port === port);
+    return listener?.captureMode === "NONE" ? pass("sidecar-none") : redirect(inboundPort, "included-all");
+  }
   return include.includes(port) ? redirect(inboundPort, "included-port") : pass("not-included");
 }

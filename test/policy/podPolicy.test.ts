@@ -1,13 +1,15 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { formatPrefix } from "../../src/model/address.js";
+import { defaultMesh } from "../../src/model/mesh.js";
 import { type Pod, podName } from "../../src/model/pod.js";
 import { readPod } from "../../src/model/podDocument.js";
 import type { Policy } from "../../src/model/policy.js";
 import { describeProblem } from "../../src/model/problem.js";
+import type { Sidecar } from "../../src/model/sidecar.js";
 import { defaultExcludedNamespaces } from "../../src/policy/enrolment.js";
 import { type PodPolicy, podPolicy } from "../../src/policy/podPolicy.js";
-import { pod, podTemplate } from "./kit.js";
+import { pod, podTemplate, sidecar } from "./kit.js";
 
 const options = { excludeNamespaces: defaultExcludedNamespaces };
 
@@ -100,6 +102,35 @@ test("the order of annotations changes nothing", () => {
   const one = real("traffic-annotations.yaml.injected");
   const other = { ...one, annotations: new Map(annotations.toReversed()) };
   assert.equal(podPolicy(other, options), podPolicy(one, options));
+});
+
+test("a bad variable of the mesh: said of the mesh, once, and counts as absent", () => {
+  const proxyMetadata = new Map([["ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", "10.0.0.0/8"]]);
+  const mesh = { ...defaultMesh, where: "mesh.yaml:1", proxyMetadata };
+  const { policy, bad } = enrolled(podPolicy(pod(), { ...options, mesh }));
+  assert.is(policy.id, enrolled(podPolicy(pod(), options)).policy.id);
+  assert.is(bad, true, "a pod that has a policy keeps it");
+  const env = [{ name: "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", value: "127.0.0.0/30" }];
+  const own = enrolled(podPolicy(pod({ proxy: { env } }), { ...options, mesh }));
+  assert.equal([own.bad, own.said, formatPrefix(own.policy.loopback)], [false, [], "127.0.0.0/30"], "one with its own");
+  const problems = [pod(), { ...pod(), name: "other" }].flatMap((one) => podPolicy(one, { ...options, mesh }).problems);
+  assert.equal(
+    [...new Set(problems.map(describeProblem))],
+    [
+      'mesh.yaml:1: MeshConfig defaultConfig.proxyMetadata.ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR="10.0.0.0/8": must be an address block within 127.0.0.0/8',
+    ],
+  );
+});
+
+test("the Sidecar of the pod's namespace, and the root namespace's", () => {
+  const none = "{egress: [{port: {number: 80}, captureMode: NONE, hosts: ['*/*']}]}";
+  const reasons = (sidecars: readonly Sidecar[], mesh = defaultMesh) =>
+    enrolled(podPolicy(pod(), { ...options, sidecars, mesh })).policy.ports.map(({ reason }) => reason);
+  assert.ok(reasons([sidecar(none)]).includes("sidecar-none"));
+  assert.not.ok(reasons([{ ...sidecar(none), namespace: "other" }]).includes("sidecar-none"));
+  const root = { ...sidecar(none), namespace: "root" };
+  assert.not.ok(reasons([root]).includes("sidecar-none"));
+  assert.ok(reasons([root], { ...defaultMesh, rootNamespace: "root" }).includes("sidecar-none"));
 });
 
 test.run();

@@ -133,6 +133,30 @@ test(
   ),
 );
 
+const meshConfig = (mode: string): string =>
+  `kind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: "outboundTrafficPolicy: {mode: ${mode}}"\n`;
+
+test(
+  "while a file is unreadable from the start, it may be what closes the mesh; one that breaks later is not",
+  bed(
+    async ({ write, until, source }) => {
+      const mode = (): string => source.snapshot().mesh.outboundMode;
+      assert.is(mode(), "REGISTRY_ONLY");
+      write("mesh.yaml", pod("no-mesh-at-all"));
+      await until(() => mode() === "ALLOW_ANY");
+      write("later.yaml", "kind: [\n");
+      await until(() => !source.snapshot().complete);
+      assert.is(mode(), "ALLOW_ANY");
+      write("mesh.yaml", meshConfig("REGISTRY_ONLY"));
+      await until(() => mode() === "REGISTRY_ONLY");
+      write("mesh.yaml", "kind: [\n");
+      await until(() => source.snapshot().problems.length === 2);
+      assert.is(mode(), "REGISTRY_ONLY");
+    },
+    (directory) => writeFileSync(join(directory, "mesh.yaml"), "kind: ConfigMap\nmetadata: [\n"),
+  ),
+);
+
 test(
   "an empty file, a file that is cut short and one that is too large: reported, the pods stay",
   bed(async ({ write, names, until, problems }) => {

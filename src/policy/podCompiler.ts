@@ -1,0 +1,30 @@
+/**
+ * Compiles the pods of one snapshot after the other, and only those that are concerned by what has changed: a policy
+ * depends on the pod, on its Sidecar, and on the mesh.
+ */
+import type { Mesh } from "../model/mesh.js";
+import type { Pod } from "../model/pod.js";
+import type { Sidecar } from "../model/sidecar.js";
+import { type PodPolicy, type PolicyContext, type PolicyOptions, podPolicyWith } from "./podPolicy.js";
+import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
+
+export type PodCompiler = (context: PolicyContext) => (pod: Pod) => PodPolicy;
+
+/**
+ * A source hands out the same object while a pod, a Sidecar or the mesh is as it was, so identity tells what changed.
+ * @param compile for tests.
+ */
+export function openPodCompiler(options: PolicyOptions, compile: typeof podPolicyWith = podPolicyWith): PodCompiler {
+  const compiled = new WeakMap<Pod, { sidecar: Sidecar | undefined; mesh: Mesh; policy: PodPolicy }>();
+  return ({ sidecars, mesh }) => {
+    const index = indexSidecars(sidecars);
+    return (pod) => {
+      const sidecar = selectSidecar(index, pod, mesh.rootNamespace);
+      const known = compiled.get(pod);
+      if (known?.sidecar === sidecar && known?.mesh === mesh) return known.policy;
+      const policy = compile(pod, options, sidecar, mesh);
+      compiled.set(pod, { sidecar, mesh, policy });
+      return policy;
+    };
+  };
+}

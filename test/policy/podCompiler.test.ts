@@ -1,0 +1,50 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { defaultMesh } from "../../src/model/mesh.js";
+import type { Sidecar } from "../../src/model/sidecar.js";
+import { openPodCompiler } from "../../src/policy/podCompiler.js";
+import { podPolicy, podPolicyWith } from "../../src/policy/podPolicy.js";
+import { pod, sidecar } from "./kit.js";
+
+const options = { excludeNamespaces: [] };
+const none = "{egress: [{port: {number: 80}, captureMode: NONE, hosts: ['*/*']}]}";
+const web = { ...sidecar(none), name: "web", selector: new Map([["app", "web"]]) };
+const root = { ...sidecar(none), namespace: "istio-system", name: "root" };
+const pods = [
+  { ...pod(), name: "web", labels: new Map([["app", "web"]]) },
+  { ...pod(), name: "db" },
+  { ...pod({ namespace: "other" }), name: "far" },
+];
+
+function counting() {
+  const compiled: string[] = [];
+  const compiler = openPodCompiler(options, (one, ...rest) => {
+    compiled.push(one.name);
+    return podPolicyWith(one, ...rest);
+  });
+  /** @returns the names of those that were compiled now. */
+  const pass = (sidecars: readonly Sidecar[], mesh = defaultMesh): string => {
+    compiled.length = 0;
+    const compile = compiler({ sidecars, mesh });
+    for (const one of pods)
+      assert.equal(compile(one), podPolicy(one, { ...options, sidecars, mesh }), "as if it were compiled anew");
+    return compiled.join();
+  };
+  return pass;
+}
+
+test("only the pods that a change concerns are compiled again", () => {
+  const pass = counting();
+  assert.is(pass([]), "web,db,far");
+  assert.is(pass([]), "");
+  assert.is(pass([web]), "web", "a Sidecar for one workload");
+  assert.is(pass([web]), "");
+  assert.is(pass([web, root]), "db,far", "the root namespace's, for those that have none");
+  assert.is(pass([root, web]), "", "in another order");
+  assert.is(pass([{ ...web }, root]), "web", "edited");
+  assert.is(pass([root]), "web", "taken away");
+  assert.is(pass([root], { ...defaultMesh, outboundMode: "REGISTRY_ONLY" }), "web,db,far", "the mesh");
+  assert.is(pass([]), "web,db,far");
+});
+
+test.run();
