@@ -1,0 +1,144 @@
+/** The same sockets in both pods, and what the written contract and the model say of them. */
+import { type CaptureConfig, type CniPod, split } from "./config.js";
+import { contract, interfaceOf } from "./contract.js";
+import type { Family } from "./generate.js";
+import { loadRules, matchedRules } from "./iptables.js";
+import { modelOf } from "./model.js";
+import { compilePrograms, type Programs } from "./programs.js";
+import { type Features, features, isCompared } from "./scope.js";
+import { openShunt, type Steered } from "./shunt.js";
+import { openSite, type Site } from "./site.js";
+import { type Arrival, describeSocket, type Socket } from "./sockets.js";
+
+/** One configuration, as both sides take it. */
+export interface Subject {
+  readonly name: string;
+  readonly config: CaptureConfig;
+  readonly rules: Readonly<Record<Family, string>>;
+  readonly pod: CniPod;
+}
+
+export interface Disagreement {
+  readonly subject: Subject;
+  readonly socket: Socket;
+  readonly iptables: Arrival;
+  /** Who differs: the contract against iptables means that the judge is wrong. */
+  readonly other: "contract" | "shunt" | "model";
+  readonly said: string;
+  /** Those of iptables that counted the socket's first packet. */
+  readonly matched: readonly string[];
+}
+
+export interface Counts {
+  readonly contract: number;
+  readonly shunt: number;
+  readonly model: number;
+}
+
+export interface Compared {
+  readonly counts: Counts;
+  readonly disagreements: readonly Disagreement[];
+}
+
+export interface Pair {
+  /** Opens the sockets on both sides. */
+  compare(subject: Subject, sockets: readonly Socket[], on?: Features): Promise<Compared>;
+  close(): Promise<void>;
+}
+
+/** Rules are looked up for so many disagreements of a configuration: each is a connection more. */
+const explained = 5;
+
+/** @param ports that somebody listens on. */
+export async function openPair(ports: readonly number[]): Promise<Pair> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).toReversed()) await closer();
+  };
+  const keep = <T extends object>(opened: T, closer: () => Promise<void>): T => {
+    closers.push(closer);
+    return opened;
+  };
+  const open = async (programs: Programs): Promise<Site> => {
+    const site = await openSite(programs, ports);
+    return keep(site, () => site.close());
+  };
+  try {
+    const programs = await compilePrograms();
+    keep(programs, () => programs.remove());
+    const real = await open(programs);
+    const steered = await open(programs);
+    const shunt = await openShunt(steered);
+    keep(shunt, () => shunt.close());
+    return { compare: comparison(real, steered, shunt), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function comparison(real: Site, steered: Site, shunt: Steered): Pair["compare"] {
+  let ids = "";
+  return async (subject, sockets, on = features) => {
+    const { config, rules, pod } = subject;
+    const [, manifest] = await Promise.all([loadRules(real, rules), shunt.apply(pod)]);
+    const [uid = 1337] = split(config.ProxyUID).map(Number);
+    const [gid = 1337] = split(config.ProxyGID).map(Number);
+    // After the policy: the proxy is known by its ids when it begins to listen.
+    if (ids !== `${uid} ${gid}`) await Promise.all([real, steered].map((site) => site.listen(uid, gid)));
+    ids = `${uid} ${gid}`;
+
+    const inScope = sockets.filter((socket) => isCompared(config, socket, on));
+    const [arrived, ours] = await Promise.all([real.ask(sockets), steered.ask(inScope)]);
+    const bySocket = new Map(inScope.map((socket, i) => [socket, ours[i]]));
+    const model = modelOf(manifest);
+    const counts = { contract: 0, shunt: 0, model: 0 };
+    const found: Omit<Disagreement, "matched">[] = [];
+    for (const [i, socket] of sockets.entries()) {
+      const iptables = arrived[i] ?? { who: "", origin: "", from: "" };
+      const differs = (other: Disagreement["other"], said: string): number =>
+        found.push({ subject, socket, iptables, other, said });
+      const expected = contract(config, socket);
+      counts.contract++;
+      if (iptables.who !== expected) differs("contract", expected);
+      const arrival = bySocket.get(socket);
+      if (arrival === undefined) continue;
+      counts.shunt++;
+      if (seen(socket, arrival) !== seen(socket, iptables)) differs("shunt", show(arrival));
+      const modelled = model(config, socket);
+      if (modelled === undefined) continue;
+      counts.model++;
+      if (modelled !== iptables.who) differs("model", modelled);
+    }
+    const disagreements: Disagreement[] = [];
+    for (const [i, each] of found.entries()) {
+      disagreements.push({ ...each, matched: i < explained ? await matchedRules(real, each.socket) : [] });
+    }
+    return { counts, disagreements };
+  };
+}
+
+/**
+ * What has to be equal. A DNS server is not told where a query had been going. The source of a steered connection that
+ * is not bound is the pod's address with Shunt (semantics, section 5); with iptables it is the kernel's choice for the
+ * destination, which is another one on the way through lo or a second interface.
+ */
+function seen(socket: Socket, { who, origin, from }: Arrival): string {
+  if (who === "dns") return who;
+  const chosen = socket.direction === "outbound" && socket.source === undefined && interfaceOf(socket) !== "eth0";
+  return [who, origin, ...(who.startsWith("proxy-") && chosen ? [] : [from])].join(" ");
+}
+
+const show = ({ who, origin, from }: Arrival): string => (origin === "" ? who : `${who} for ${origin}, from ${from}`);
+
+/** For people, several lines. */
+export function describe({ subject, socket, iptables, other, said, matched }: Disagreement): string {
+  const { name, pod } = subject;
+  return [
+    `${name}: ${describeSocket(socket)}`,
+    `  iptables: ${show(iptables)}`,
+    `  ${other}: ${said}`,
+    ...matched.map((rule) => `  matched: ${rule}`),
+    `  pod: ${JSON.stringify(pod)}`,
+  ].join("\n");
+}
