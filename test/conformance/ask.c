@@ -46,12 +46,14 @@ static const char *why(void) {
   }
 }
 
-static void ask(const char *kind, const char *source, address *to, const struct timeval *timeout) {
+/* False if nobody answered. */
+static bool ask(const char *kind, const char *source, address *to, const struct timeval *timeout) {
   bool tcp = !strcmp(kind, "tcp") || !strcmp(kind, "mapped"), mapped = !strcmp(kind, "mapped");
   struct linger reset = {.l_onoff = 1};
   char line[256];
   ssize_t length = 0, more;
   address from;
+  bool answered = true;
   if (mapped)
     map_to_6(to);
   int fd = socket(to->any.sa_family, tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
@@ -82,12 +84,14 @@ static void ask(const char *kind, const char *source, address *to, const struct 
   fputs(length ? line : "closed\n", stdout);
   goto out;
 failed:
+  answered = strcmp(why(), "nothing");
   puts(why());
 out:
   if (fd < 0)
-    return;
+    return answered;
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)); /* no TIME_WAIT */
   close(fd);
+  return answered;
 }
 
 /* A UDP tuple that comes again within conntrack's time would be treated by the rules of before. */
@@ -117,7 +121,7 @@ int main(int argc, char **argv) {
   int milliseconds = argc == 2 ? atoi(argv[1]) : 0;
   struct timeval timeout = {milliseconds / 1000, milliseconds % 1000 * 1000};
   char line[256], kind[16], source[64], address_text[64], port[8];
-  unsigned uid, gid;
+  unsigned uid, gid, silent = 0;
   address to;
   if (milliseconds <= 0)
     return 2;
@@ -129,11 +133,14 @@ int main(int argc, char **argv) {
     } else if (!strcmp(line, "\n")) {
       puts("");
       fflush(stdout);
+      silent = 0;
     } else if (sscanf(line, "%15s %u %u %63s %63s %7s", kind, &uid, &gid, source, address_text,
                       port) == 6 &&
                parse(address_text, port, &to)) {
       become(uid, gid);
-      ask(kind, source, &to, &timeout);
+      /* Something is broken, and the first ones tell it: the others shall not take hours. */
+      if (!ask(kind, source, &to, silent > 2 ? &(struct timeval){0, 100000} : &timeout))
+        silent++;
     } else {
       errno = EINVAL;
       die(line);

@@ -16,6 +16,8 @@ export interface Subject {
   readonly config: CaptureConfig;
   readonly rules: Readonly<Record<Family, string>>;
   readonly pod: CniPod;
+  /** False for a socket that no pod can have treated as the rules do: it is not Shunt's. README.md says which. */
+  readonly expressible?: (socket: Socket) => boolean;
 }
 
 export interface Disagreement {
@@ -80,7 +82,7 @@ export async function openPair(ports: readonly number[]): Promise<Pair> {
 function comparison(real: Site, steered: Site, shunt: Steered): Pair["compare"] {
   let ids = "";
   return async (subject, sockets, on = features) => {
-    const { config, rules, pod } = subject;
+    const { config, rules, pod, expressible = () => true } = subject;
     const [, manifest] = await Promise.all([loadRules(real, rules), shunt.apply(pod)]);
     const [uid = 1337] = split(config.ProxyUID).map(Number);
     const [gid = 1337] = split(config.ProxyGID).map(Number);
@@ -88,7 +90,7 @@ function comparison(real: Site, steered: Site, shunt: Steered): Pair["compare"] 
     if (ids !== `${uid} ${gid}`) await Promise.all([real, steered].map((site) => site.listen(uid, gid)));
     ids = `${uid} ${gid}`;
 
-    const inScope = sockets.filter((socket) => isCompared(config, socket, on));
+    const inScope = sockets.filter((socket) => expressible(socket) && isCompared(config, socket, on));
     const [arrived, ours] = await Promise.all([real.ask(sockets), steered.ask(inScope)]);
     const bySocket = new Map(inScope.map((socket, i) => [socket, ours[i]]));
     const model = modelOf(manifest);

@@ -6,11 +6,6 @@ import { goldenRules } from "./iptables.js";
 import { alwaysExcludedInbound, podOf } from "./manifest.js";
 import type { Socket } from "./sockets.js";
 
-export interface GoldenSubject extends Subject {
-  /** False for a socket that no pod's annotations can treat as the golden file does. README.md says why. */
-  readonly compares: (socket: Socket) => boolean;
-}
-
 /** A group that Istio's case calls by a name: a pod, and this machine, know numbers. */
 const namedGroup = ["java", "203"] as const;
 
@@ -26,22 +21,22 @@ function rewritten(text: string, config: CaptureConfig): { text: string; config:
   };
 }
 
-function compares(config: CaptureConfig): GoldenSubject["compares"] {
+function expressible(config: CaptureConfig): (socket: Socket) => boolean {
   const added = alwaysExcludedInbound.filter((port) => !split(config.InboundPortsExclude).includes(port)).map(Number);
   const users = split(config.ProxyUID).slice(1).map(Number);
   const groups = split(config.ProxyGID).slice(1).map(Number);
   return ({ direction, port, uid, gid }) => {
     if (direction === "inbound") return config.InboundPortsInclude !== "*" || !added.includes(port);
     if (users.includes(uid) || groups.includes(gid)) return false;
-    // The server is one of resolv.conf; a pod's settings do not name it.
+    // The server is one of resolv.conf: a pod's settings do not name it.
     return port !== 53 || !config.RedirectDNS || config.CaptureAllDNS;
   };
 }
 
-export function goldenSubjects(): GoldenSubject[] {
+export function goldenSubjects(): Subject[] {
   return readGoldens().map((golden) => {
     const { text, config } = rewritten(golden.text, golden.config);
     const rules = goldenRules(text);
-    return { name: golden.name, config, rules, pod: golden.pod ?? podOf(config), compares: compares(config) };
+    return { name: golden.name, config, rules, pod: golden.pod ?? podOf(config), expressible: expressible(config) };
   });
 }

@@ -7,9 +7,6 @@ import { familyOf, type Socket } from "./sockets.js";
 
 const tables = ["mangle", "nat", "raw"] as const;
 const families: readonly Family[] = [4, 6];
-/** Built-in chains of each table that Istio hooks into. */
-const emptied = tables.map((table) => `*${table}\nCOMMIT\n`).join("");
-
 const program = (family: Family, name: string): string => `${family === 4 ? "iptables" : "ip6tables"}${name}`;
 
 function inPod(site: Site, argv: readonly string[], input = ""): Promise<string> {
@@ -18,10 +15,13 @@ function inPod(site: Site, argv: readonly string[], input = ""): Promise<string>
 
 /** Puts the rules in the place of those that were there. A family without rules has none. */
 export async function loadRules(site: Site, rules: Readonly<Record<Family, string>>): Promise<void> {
-  for (const family of families) {
-    await inPod(site, [program(family, "-restore")], emptied);
-    if (rules[family] !== "") await inPod(site, [program(family, "-restore"), "--noflush"], rules[family]);
-  }
+  const load = (family: Family): Promise<string> => {
+    // A table that is named is emptied first.
+    const others = tables.filter((table) => !rules[family].includes(`* ${table}\n`));
+    const input = others.map((table) => `* ${table}\nCOMMIT\n`).join("") + rules[family];
+    return inPod(site, [program(family, "-restore")], input);
+  };
+  await Promise.all(families.map(load));
   await site.flush();
 }
 

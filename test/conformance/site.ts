@@ -59,13 +59,16 @@ const outsideRoutes = [
   `addr add ${place.caller6}/128 dev lo nodad`,
   "addr add 100.65.0.1/24 dev second",
   "addr add fd00:65::1/64 dev second nodad",
-  "link set second up",
+  "addr add fe80::1/64 dev second nodad",
+  "link set second addrgenmode none up",
 ].join("\n");
 
 const secondInterface = [
   `addr add ${place.second}/24 dev ${place.interface}`,
   `addr add ${place.second6}/64 dev ${place.interface} nodad`,
-  `link set ${place.interface} up`,
+  // For the address that it would make by itself the kernel waits before it sends anything.
+  `addr add fe80::2/64 dev ${place.interface} nodad`,
+  `link set ${place.interface} addrgenmode none up`,
   `route add ${place.behindSecond} via 100.65.0.1`,
   `route add ${place.behindSecond6} via fd00:65::1`,
   // Envoy's inbound side binds it; 127.0.0.6 needs no address of its own.
