@@ -39,13 +39,22 @@ export function modelOf(manifest: string): Model {
   const [pod] = readDocuments(manifest, "").pods;
   if (pod === undefined) throw new Error("the manifest has no pod");
   const addresses = [place.address, place.second, place.address6, place.second6, "::6"].map(parsed);
+  const options = { excludeNamespaces: defaultExcludedNamespaces };
+  const answer = (question: Question, destination: string): string => {
+    const { verdict, to } = explain(pod, options, addresses, question);
+    if (verdict === "deny") return "refused";
+    if (verdict === "bypass") return destination;
+    const port = Number(to?.slice(to.lastIndexOf(":") + 1));
+    return Object.entries(proxyPorts).find(([, own]) => own === port)?.[0] ?? `port ${port}`;
+  };
+  // Kinds and users of sockets that it does not tell apart are one question.
+  const asked = new Map<string, string>();
   return (config, socket) => {
     const question = questionOf(config, socket);
     if (question === undefined) return undefined;
-    const { verdict, to } = explain(pod, { excludeNamespaces: defaultExcludedNamespaces }, addresses, question);
-    if (verdict === "deny") return "refused";
-    if (verdict === "bypass") return destinationOf(socket);
-    const port = Number(to?.slice(to.lastIndexOf(":") + 1));
-    return Object.entries(proxyPorts).find(([, own]) => own === port)?.[0] ?? `port ${port}`;
+    const key = JSON.stringify(question);
+    const known = asked.get(key) ?? answer(question, destinationOf(socket));
+    asked.set(key, known);
+    return known;
   };
 }

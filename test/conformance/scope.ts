@@ -9,7 +9,7 @@ import { familyOf, isTcp, type Socket } from "./sockets.js";
 /** Parts of the contract that a socket may need. */
 export const features = {
   /** TCP that comes from outside the pod. */
-  inbound: false,
+  inbound: true,
   /** IPv6 addresses. */
   ipv6: false,
   /** IPv4 through an IPv6 socket. */

@@ -62,8 +62,8 @@ export function idsOf(config: CaptureConfig): Ids[] {
   return [
     { uid: 1000, gid: 1000 },
     { uid, gid },
-    { uid, gid: 1000 },
     { uid: 1000, gid },
+    { uid, gid: 1000 },
     { uid: 0, gid: 0 },
     ...groups.map((group) => ({ uid: 1000, gid: Number(group) })),
   ];
@@ -87,14 +87,15 @@ export function inboundOf(ports: readonly number[]): Socket[] {
   );
 }
 
-/** All of it: each combination once. */
+/** Each combination once; of the second ways to open a socket those of the application and the proxy. */
 export function allSockets(config: CaptureConfig): Socket[] {
   const ports = portsOf(config);
+  const ids = idsOf(config);
   const outbound = destinationsOf(config).flatMap((address) =>
     kindsOf(address).flatMap((kind) =>
       sourcesOf(address).flatMap((source) =>
-        idsOf(config).flatMap((ids) =>
-          ports.map((port): Socket => ({ direction: "outbound", kind, ...ids, source, address, port })),
+        (kind === "tcp" || kind === "udp" ? ids : ids.slice(0, 3)).flatMap((who) =>
+          ports.map((port): Socket => ({ direction: "outbound", kind, ...who, source, address, port })),
         ),
       ),
     ),
