@@ -3,17 +3,10 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { contains, edges, isDestination } from "./ranges.js";
 
-test("a range has its first and last address, the ones inside of them and the ones outside", () => {
-  assert.equal(edges("10.1.0.0/16"), [
-    "10.0.255.255",
-    "10.1.0.0",
-    "10.1.0.1",
-    "10.1.255.254",
-    "10.1.255.255",
-    "10.2.0.0",
-  ]);
+test("a range has its first and last address, and those just outside", () => {
+  assert.equal(edges("10.1.0.0/16"), ["10.0.255.255", "10.1.0.0", "10.1.255.255", "10.2.0.0"]);
   assert.equal(edges("9.9.9.9/32"), ["9.9.9.8", "9.9.9.9", "9.9.9.10"]);
-  assert.equal(edges("2001:db8::/32").slice(1, 3), ["2001:db8::", "2001:db8::1"]);
+  assert.equal(edges("2001:db8::/32").slice(0, 2), ["2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8::"]);
 });
 
 test("host bits count for nothing", () => {

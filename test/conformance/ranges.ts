@@ -7,22 +7,32 @@ interface Numeric {
   readonly size: 4 | 16;
 }
 
-function toNumber(text: string): Numeric {
+/** Parsing is most of the work of a comparison otherwise: the same few addresses come thousands of times. */
+function remembered<T>(make: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
+  return (text) => {
+    const found = known.get(text) ?? make(text);
+    known.set(text, found);
+    return found;
+  };
+}
+
+const toNumber = remembered((text: string): Numeric => {
   const bytes = ipaddr.parse(text).toByteArray();
   return { value: bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n), size: bytes.length === 4 ? 4 : 16 };
-}
+});
 
 function toText({ value, size }: Numeric): string {
   const bytes = Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * (size - 1 - i))) & 0xffn));
   return ipaddr.fromByteArray(bytes).toString();
 }
 
-function bounds(cidr: string): { first: bigint; last: bigint; size: 4 | 16 } {
+const bounds = remembered((cidr: string): { first: bigint; last: bigint; size: 4 | 16 } => {
   const [address = "", length = ""] = cidr.split("/");
   const { value, size } = toNumber(address);
   const host = (1n << BigInt(8 * size - Number(length))) - 1n;
   return { first: value & ~host, last: value | host, size };
-}
+});
 
 /** Whether an address is in a CIDR of its own family. A v4-mapped CIDR is IPv6, and no address here is. */
 export function contains(cidr: string, address: string): boolean {
@@ -34,15 +44,15 @@ export function contains(cidr: string, address: string): boolean {
 
 export const isMapped = (cidr: string): boolean => /^::ffff:\d+\./i.test(cidr);
 
-/** The edges of a CIDR: its first and last address and those just outside. */
+/** The edges of a CIDR: the first and the last address in it at which somebody can be, and those just outside. */
 export function edges(cidr: string): string[] {
   if (isMapped(cidr)) return [];
   const { first, last, size } = bounds(cidr);
   const all = (1n << BigInt(8 * size)) - 1n;
-  const near = [first - 1n, first, first + 1n, last - 1n, last, last + 1n].filter(
-    (value) => value >= 0n && value <= all,
-  );
-  return [...new Set(near)].map((value) => toText({ value, size })).filter(isDestination);
+  const text = (value: bigint): string[] => (value < 0n || value > all ? [] : [toText({ value, size })]);
+  const inside = (edge: bigint, next: bigint): string[] => [edge, next].flatMap(text).filter(isDestination).slice(0, 1);
+  const found = [text(first - 1n), inside(first, first + 1n), inside(last, last - 1n), text(last + 1n)].flat();
+  return [...new Set(found)].filter(isDestination);
 }
 
 /** Whether a connection to it can be opened: not "this network", a broadcast or a multicast address. */

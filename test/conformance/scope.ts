@@ -20,7 +20,7 @@ export const features = {
   interfaces: false,
   /** Configurations that name owner groups. */
   ownerGroups: false,
-} as const satisfies Readonly<Record<string, boolean>>;
+} satisfies Readonly<Record<string, boolean>>;
 
 export type Feature = keyof typeof features;
 

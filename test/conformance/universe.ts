@@ -87,13 +87,17 @@ export function inboundOf(ports: readonly number[]): Socket[] {
   );
 }
 
-/** Each combination once; of the second ways to open a socket those of the application and the proxy. */
+/**
+ * Each combination once; of the second ways to open a socket those of the application and the proxy, and of a family
+ * that is off the plain ones.
+ */
 export function allSockets(config: CaptureConfig): Socket[] {
   const ports = portsOf(config);
   const ids = idsOf(config);
+  const off = (address: string): boolean => address.includes(":") && !config.EnableIPv6;
   const outbound = destinationsOf(config).flatMap((address) =>
-    kindsOf(address).flatMap((kind) =>
-      sourcesOf(address).flatMap((source) =>
+    (off(address) ? (["tcp", "udp"] as const) : kindsOf(address)).flatMap((kind) =>
+      (off(address) ? [undefined] : sourcesOf(address)).flatMap((source) =>
         (kind === "tcp" || kind === "udp" ? ids : ids.slice(0, 3)).flatMap((who) =>
           ports.map((port): Socket => ({ direction: "outbound", kind, ...who, source, address, port })),
         ),
