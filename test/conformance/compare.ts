@@ -1,14 +1,16 @@
 /** The same sockets in both pods, and what the written contract and the model say of them. */
-import { type CaptureConfig, type CniPod, split } from "./config.js";
+import { baseConfig, type CaptureConfig, type CniPod, split } from "./config.js";
 import { contract, interfaceOf } from "./contract.js";
 import type { Family } from "./generate.js";
 import { loadRules, matchedRules } from "./iptables.js";
+import { podOf } from "./manifest.js";
 import { modelOf } from "./model.js";
 import { compilePrograms, type Programs } from "./programs.js";
 import { type Features, features, isCompared } from "./scope.js";
 import { openShunt, type Steered } from "./shunt.js";
-import { openSite, type Site } from "./site.js";
+import { openSite, proxyPorts, type Site } from "./site.js";
 import { type Arrival, describeSocket, type Socket } from "./sockets.js";
+import { inboundOf } from "./universe.js";
 
 /** One configuration, as both sides take it. */
 export interface Subject {
@@ -72,10 +74,26 @@ export async function openPair(ports: readonly number[]): Promise<Pair> {
     const steered = await open(programs);
     const shunt = await openShunt(steered);
     keep(shunt, () => shunt.close());
+    await settle(steered, shunt);
     return { compare: comparison(real, steered, shunt), close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/**
+ * The agent announces a pod's first policy before it has seen the pod's namespace: its addresses and the program that
+ * steers inbound connections follow a moment later, once. From then on a policy is all that changes.
+ */
+async function settle(site: Site, shunt: Steered): Promise<void> {
+  await shunt.apply(podOf({ ...baseConfig, InboundPortsInclude: "*" }));
+  await site.listen(1337, 1337);
+  const [call] = inboundOf([proxyPorts["proxy-outbound"]]);
+  const end = Date.now() + 10_000;
+  for (let who = ""; who !== "proxy-inbound"; ) {
+    if (Date.now() > end) throw new Error(`inbound connections are not steered after 10 s: ${who}`);
+    who = (await site.ask(call === undefined ? [] : [call]))[0]?.who ?? "";
   }
 }
 
