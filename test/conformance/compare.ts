@@ -5,7 +5,7 @@ import type { Family } from "./generate.js";
 import { loadRules, matchedRules } from "./iptables.js";
 import { podOf } from "./manifest.js";
 import { modelOf } from "./model.js";
-import { compilePrograms, type Programs } from "./programs.js";
+import type { Programs } from "./programs.js";
 import { type Features, features, isCompared } from "./scope.js";
 import { openShunt, type Steered } from "./shunt.js";
 import { openSite, proxyPorts, type Site } from "./site.js";
@@ -59,21 +59,16 @@ export async function openPair(ports: readonly number[]): Promise<Pair> {
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).toReversed()) await closer();
   };
-  const keep = <T extends object>(opened: T, closer: () => Promise<void>): T => {
-    closers.push(closer);
-    return opened;
-  };
-  const open = async (programs: Programs): Promise<Site> => {
-    const site = await openSite(programs, ports);
-    return keep(site, () => site.close());
+  const open = async (programs?: Programs): Promise<Site> => {
+    const site = await openSite(ports, programs);
+    closers.push(() => site.close());
+    return site;
   };
   try {
-    const programs = await compilePrograms();
-    keep(programs, () => programs.remove());
-    const real = await open(programs);
-    const steered = await open(programs);
+    const real = await open();
+    const steered = await open(real.programs);
     const shunt = await openShunt(steered);
-    keep(shunt, () => shunt.close());
+    closers.push(() => shunt.close());
     await settle(steered, shunt);
     return { compare: comparison(real, steered, shunt), close };
   } catch (error) {

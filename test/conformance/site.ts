@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { command, firstLine, launch } from "../../src/demo/process.js";
-import type { Programs } from "./programs.js";
+import { compilePrograms, type Programs } from "./programs.js";
 import { type Arrival, formatSocket, parseArrival, type Socket } from "./sockets.js";
 
 /** The pod's own addresses, its second interface and what lies behind that. */
@@ -32,6 +32,7 @@ export const proxyPorts = { "proxy-outbound": 15001, "proxy-inbound": 15006, dns
 export interface Site {
   readonly lab: Lab;
   readonly pod: LabPod;
+  readonly programs: Programs;
   /** The proxy's listeners, in place of those that were there, as this user and group. */
   listen(uid: number, gid: number): Promise<void>;
   /** Opens them one after the other, in the order of the list. */
@@ -75,11 +76,14 @@ const secondInterface = [
   "addr add ::6/128 dev lo nodad",
 ].join("\n");
 
-/** @param ports that somebody is to listen on, in the pod and outside. */
-export async function openSite(programs: Programs, ports: readonly number[]): Promise<Site> {
+/**
+ * @param ports that somebody is to listen on, in the pod and outside.
+ * @param programs another site's, which is to be closed after this one; its own by default.
+ */
+export async function openSite(ports: readonly number[], programs?: Programs): Promise<Site> {
   const lab = await openLab({ kind: "conformance" });
   try {
-    return await furnish(lab, programs, ports);
+    return await furnish(lab, programs ?? (await compilePrograms(lab.directory)), ports);
   } catch (error) {
     await lab.close();
     throw error;
@@ -112,6 +116,7 @@ async function furnish(lab: Lab, programs: Programs, ports: readonly number[]): 
   return {
     lab,
     pod,
+    programs,
     async listen(uid, gid) {
       if (proxy !== undefined) {
         const ended = new Promise((resolve) => proxy?.once("exit", resolve));
