@@ -120,6 +120,14 @@ static __always_inline bool is_proxy_gid(const struct policy *policy, const stru
 	return !r->cgroup_only && r->gid == policy->proxy_gid;
 }
 
+/* To ::6, which is an address of lo, the kernel itself chooses ::6 as the source; to 127.0.0.6 it is 127.0.0.1. */
+static __always_inline bool comes_from_passthrough(const struct request *r)
+{
+	if (r->source.family == FAMILY_NONE && r->destination.family == FAMILY_IPV6)
+		return address_is_passthrough(&r->destination);
+	return address_is_passthrough(&r->source);
+}
+
 /* The proxy's own connections: to the pod itself they are inbound, anything else is none of ours. */
 static __always_inline struct decision decide_proxy(const struct policy *policy, const struct request *r,
 						    bool local, bool by_uid)
@@ -142,7 +150,11 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 
 	if (r->destination.family == FAMILY_IPV6 && !r->ipv6)
 		return bypass(REASON_FAMILY_OFF);
-	if (policy->flags & POLICY_FLAG_HAS_ROUTES && leaves_by_excluded_interface(policy, &r->destination))
+	loopback = address_is_loopback(&r->destination);
+	local = loopback || is_pod_address(r->pod, &r->destination);
+	/* What is local leaves by lo, whatever the routes say. */
+	if (!local && policy->flags & POLICY_FLAG_HAS_ROUTES &&
+	    leaves_by_excluded_interface(policy, &r->destination))
 		return bypass(REASON_EXCLUDED_INTERFACE);
 	if (policy->flags & POLICY_FLAG_HAS_OUTBOUND_PORTS)
 		port = port_rule(policy, DIRECTION_OUTBOUND, r->port);
@@ -150,9 +162,7 @@ static __always_inline struct decision decide_outbound(const struct policy *poli
 	if (port && port->verdict == VERDICT_BYPASS && port->reason != REASON_SIDECAR_NONE)
 		return bypass(port->reason);
 
-	loopback = address_is_loopback(&r->destination);
-	local = loopback || is_pod_address(r->pod, &r->destination);
-	if (local && address_is_passthrough(&r->source))
+	if (local && comes_from_passthrough(r))
 		return bypass(REASON_PASSTHROUGH_SOURCE);
 
 	if (is_proxy_uid(policy, r))

@@ -29,6 +29,7 @@ it is written, and everything that was considered before it.
   --as WHO        who opens it: app (default) or proxy
   --from IP       the address that the socket is bound to, if any
   --inbound PORT  a connection to this port of the pod, from outside it
+  --ipv6          with --inbound: over IPv6
   --manifests DIR what the pods in these files are to have; needs no agent and no root
   --live          what the kernel has now, read from its maps; the agent tells the pod's cgroup. If no agent
                   answers, the maps know pods by uid alone: give --pod UID, or --manifests DIR to look it up
@@ -51,6 +52,7 @@ const options = {
   from: { type: "string" },
   ...policyFlags,
   inbound: { type: "string" },
+  ipv6: { type: "boolean", default: false },
   manifests: { type: "string" },
   live: { type: "boolean", default: false },
   control: { type: "string", default: defaultControl },
@@ -89,20 +91,22 @@ function destination(text: string): { destination: Address; port: number } {
 interface Asked {
   readonly to?: string | undefined;
   readonly inbound?: string | undefined;
+  readonly ipv6?: boolean;
   readonly udp: boolean;
   readonly as?: string | undefined;
   readonly from?: string | undefined;
 }
 
 /** @throws UsageError */
-export function parseQuestion({ to, inbound, udp, as, from }: Asked): Question {
+export function parseQuestion({ to, inbound, ipv6 = false, udp, as, from }: Asked): Question {
   if ((to === undefined) === (inbound === undefined)) throw wrong("it takes either --to IP:PORT or --inbound PORT");
   if (inbound !== undefined) {
     if (udp || as !== undefined || from !== undefined) throw wrong("--udp, --as and --from belong to --to");
     const port = parsePort(inbound);
     if ("why" in port) throw wrong(`--inbound ${inbound}: ${port.why}`);
-    return { direction: "inbound", port: port.value };
+    return { direction: "inbound", port: port.value, family: ipv6 ? 6 : 4 };
   }
+  if (ipv6) throw wrong("--ipv6 belongs to --inbound; --to says it by its address");
   if (as !== undefined && as !== "app" && as !== "proxy") throw wrong(`--as ${as}: it is app or proxy`);
   const source = from === undefined ? undefined : parseAddress(from);
   if (from !== undefined && source === undefined) throw wrong(`--from ${from} is not an IP address`);
@@ -133,7 +137,7 @@ function explainOffline(directory: string, wanted: string, question: Question, o
 }
 
 function asked(question: Question): string {
-  if (question.direction === "inbound") return `inbound, port ${question.port}`;
+  if (question.direction === "inbound") return `inbound, port ${question.port}${question.family === 6 ? ", IPv6" : ""}`;
   const { destination: address, port, protocol, as, source } = question;
   const text = formatAddress(address);
   const to = `${address.family === 6 ? `[${text}]` : text}:${port}`;

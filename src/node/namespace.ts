@@ -95,7 +95,10 @@ export function processInNamespace(cgroup: string, link: string): number | undef
 function podAddresses(facts: NetnsFacts): Address[] {
   const addresses = facts.addresses.map((entry) => addressFromBytes(entry.address));
   const own = addresses.filter((address) =>
-    address.family === 4 ? address.bytes[0] !== 127 : !address.bytes.subarray(0, 15).every((byte) => byte === 0),
+    // ::6, where a proxy binds it, is the pod's own; 127.0.0.0/8 and ::1 are local in any case.
+    address.family === 4
+      ? address.bytes[0] !== 127
+      : !address.bytes.subarray(0, 15).every((byte) => byte === 0) || (address.bytes[15] ?? 0) > 1,
   );
   return [...new Map(own.map((address) => [address.bytes.join("."), address])).values()];
 }

@@ -12,6 +12,7 @@ export interface Route {
 /** <linux/route.h>. */
 const RTF_UP = 0x1;
 const RTF_REJECT = 0x200;
+const RTF_LOCAL = 0x80000000;
 
 interface Candidate extends Route {
   readonly metric: number;
@@ -62,7 +63,8 @@ export function parseRoutes6(text: string): Route[] {
       const [destination = "", length = "", , , , metric = "", , , flags = "", name] = line.trim().split(/\s+/);
       if (name === undefined || !/^[0-9a-f]{32}$/.test(destination)) return [];
       const set = Number.parseInt(flags, 16);
-      if ((set & RTF_UP) === 0 || (set & RTF_REJECT) !== 0) return [];
+      // The pod's own addresses stand here with their interface, and leave by lo.
+      if ((set & RTF_UP) === 0 || (set & (RTF_REJECT | RTF_LOCAL)) !== 0) return [];
       const address: Address = { family: 6, bytes: Uint8Array.from(Buffer.from(destination, "hex")) };
       const prefix: Prefix = { address, length: Number.parseInt(length, 16) };
       return [{ prefix, interface: name, metric: Number.parseInt(metric, 16) }];

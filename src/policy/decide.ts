@@ -4,7 +4,7 @@
  *
  * The order, first match wins. `local`: the destination is loopback or one of the pod's own addresses.
  *  0. IPv6, and it is not captured in this pod                          bypass   family-off
- *     the longest route leaves by an excluded interface                 bypass   excluded-interface
+ *     not local, and the longest route leaves by an excluded interface  bypass   excluded-interface
  *  1. a port rule that says bypass, but not a Sidecar's                  its reason (TCP and UDP)
  *  2. local, from 127.0.0.6 or ::6                                       bypass   passthrough-source
  *  3. the proxy's uid or cgroup:
@@ -79,13 +79,14 @@ export function decideOutbound(policy: Policy, pod: PodFacts, socket: OutboundSo
   const { protocol, source, port } = socket;
   const destination = reached(socket);
   if (destination.family === 6 && pod.captureIpv6 !== true) return bypass("family-off");
-  if (longest(policy.routes, destination)?.excluded) return bypass("excluded-interface");
+  const loopback = isLoopback(destination);
+  const local = loopback || pod.localAddresses.some((address) => equal(address, destination));
+  // What is local leaves by lo, whatever the routes say.
+  if (!local && longest(policy.routes, destination)?.excluded) return bypass("excluded-interface");
   const named = findPort(policy, "outbound", port);
   if (named?.action === "bypass" && named.reason !== "sidecar-none") return bypass(named.reason, named);
 
-  const loopback = isLoopback(destination);
-  const local = loopback || pod.localAddresses.some((address) => equal(address, destination));
-  if (local && source !== undefined && isPassthrough(source)) return bypass("passthrough-source");
+  if (local && isPassthrough(chosenSource(source, destination))) return bypass("passthrough-source");
 
   const inLoopbackRange =
     destination.family === 4
@@ -197,7 +198,16 @@ function isLoopback(address: Address): boolean {
   return address.family === 4 ? address.bytes[0] === 127 : equal(address, loopback6);
 }
 
+/**
+ * What the kernel sends from. To ::6, which is an address of lo, it chooses ::6 itself; to 127.0.0.6 it is 127.0.0.1,
+ * the preferred source of the route to 127.0.0.0/8.
+ */
+function chosenSource(source: Address | undefined, destination: Address): Address | undefined {
+  const bound = source !== undefined && !isUnspecified(source);
+  return !bound && destination.family === 6 ? destination : source;
+}
+
 /** What Envoy binds to reach its own application: 127.0.0.6, ::6. */
-function isPassthrough(address: Address): boolean {
-  return passthrough.some((known) => equal(known, address));
+function isPassthrough(address: Address | undefined): boolean {
+  return address !== undefined && passthrough.some((known) => equal(known, address));
 }

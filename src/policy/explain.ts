@@ -32,7 +32,7 @@ export type Question =
       /** What the socket is bound to, if anything. */
       readonly source?: Address | undefined;
     }
-  | { readonly direction: "inbound"; readonly port: number };
+  | { readonly direction: "inbound"; readonly port: number /** IPv4 by default. */; readonly family?: 4 | 6 };
 
 /** One step of the list, in its order. */
 export interface Step {
@@ -122,6 +122,13 @@ function inboundSteps(policy: Policy): Steps {
   ];
 }
 
+/** Asked first, and only where the answer is not the same for every pod. */
+function familyStep(facts: PodFacts, question: Question): Steps {
+  const family = question.direction === "outbound" ? question.destination.family : question.family;
+  if (family !== 6 || facts.captureIpv6 === true) return [];
+  return [["IPv6, which is not captured in this pod", ["family-off"]]];
+}
+
 function outcomes(steps: Steps, reason: Reason): Step[] {
   const decided = steps.findIndex(([, reasons]) => reasons.includes(reason));
   return steps.map(([rule], i) => ({ rule, outcome: i < decided ? "no" : i === decided ? "yes" : "not asked" }));
@@ -129,6 +136,8 @@ function outcomes(steps: Steps, reason: Reason): Step[] {
 
 /** What stands in no annotation. */
 function builtIn(policy: Policy, question: Question, reason: Reason): string {
+  const off = "IPv6 is not captured in this pod: its first address is IPv4, and it is not dual-stack";
+  if (reason === "family-off") return off;
   if (question.direction === "inbound") return `inbound port ${tunnelPort} is never captured`;
   const destination = formatAddress(question.destination);
   const words: Partial<Record<Reason, string>> = {
@@ -138,7 +147,6 @@ function builtIn(policy: Policy, question: Question, reason: Reason): string {
     "passthrough-source": "from 127.0.0.6 or ::6 to the pod itself: the proxy hands on what it let in",
     "local-address": `${destination} is an address of the pod itself`,
     loopback: `${destination} is ${/^(?:0\.0\.0\.0|::)$/.test(destination) ? "reached as " : ""}loopback`,
-    "family-off": "IPv6 is not captured in this pod: its first address is IPv4, and it is not dual-stack",
     "excluded-interface": `${destination} is reached through an excluded interface`,
     "owner-group": `the caller's group is not captured (${[policy.owners.mode, ...policy.owners.gids].join(" ")})`,
     dns: "port 53 goes to the proxy's DNS port",
@@ -151,7 +159,7 @@ function builtIn(policy: Policy, question: Question, reason: Reason): string {
 const otherThan = (id: number): number => (id === 1000 ? 1001 : 1000);
 
 function decide(policy: Policy, pod: PodFacts, question: Question): Decision {
-  if (question.direction === "inbound") return decideInbound(policy, pod, { port: question.port });
+  if (question.direction === "inbound") return decideInbound(policy, pod, question);
   const { as, protocol, destination, port, source } = question;
   const { proxyUid: uid, proxyGid: gid } = policy;
   const ids = as === "proxy" ? { uid, gid } : { uid: otherThan(uid), gid: otherThan(gid) };
@@ -176,7 +184,10 @@ function explainWith(
     to: to === null ? null : `${proxy}:${to}`,
     reason,
     ...(origin(decision) ?? { rule: builtIn(policy, question, reason), source }),
-    considered: outcomes(outbound ? outboundSteps(policy) : inboundSteps(policy), reason),
+    considered: outcomes(
+      [...familyStep(facts, question), ...(outbound ? outboundSteps(policy) : inboundSteps(policy))],
+      reason,
+    ),
     policy: formatPolicyId(policy.id),
   };
 }

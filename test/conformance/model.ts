@@ -6,7 +6,7 @@ import { readDocuments } from "../../src/source/documents.js";
 import { type CaptureConfig, split } from "./config.js";
 import { destinationOf, interfaceOf } from "./contract.js";
 import { place, proxyPorts } from "./site.js";
-import { isTcp, type Socket } from "./sockets.js";
+import { familyOf, isTcp, type Socket } from "./sockets.js";
 
 const parsed = (text: string) => {
   const address = parseAddress(text);
@@ -18,7 +18,7 @@ const parsed = (text: string) => {
 function questionOf(config: CaptureConfig, socket: Socket): Question | undefined {
   const { direction, uid, gid, source, address, port } = socket;
   if (split(config.ExcludeInterfaces).includes(interfaceOf(socket))) return undefined;
-  if (direction === "inbound") return isTcp(socket) ? { direction, port } : undefined;
+  if (direction === "inbound") return isTcp(socket) ? { direction, port, family: familyOf(socket) } : undefined;
   const proxy = split(config.ProxyUID).map(Number).includes(uid);
   const groups = config.OwnerGroupsInclude !== "*" || config.OwnerGroupsExclude !== "";
   if (!proxy && (groups || split(config.ProxyGID).map(Number).includes(gid))) return undefined;

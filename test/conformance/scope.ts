@@ -11,15 +11,15 @@ export const features = {
   /** TCP that comes from outside the pod. */
   inbound: true,
   /** IPv6 addresses. */
-  ipv6: false,
+  ipv6: true,
   /** IPv4 through an IPv6 socket. */
-  mapped: false,
+  mapped: true,
   /** Port 53 where DNS is captured. */
-  dns: false,
+  dns: true,
   /** Sockets whose way is through an excluded interface. */
-  interfaces: false,
+  interfaces: true,
   /** Configurations that name owner groups. */
-  ownerGroups: false,
+  ownerGroups: true,
 } satisfies Readonly<Record<string, boolean>>;
 
 export type Feature = keyof typeof features;

@@ -74,7 +74,9 @@ export function outbound(
 
   if (!v4 && pod.captureIpv6 !== true) return pass("family-off");
   if (settings.excludeOutboundPorts.includes(port)) return pass("excluded-port");
-  if (lo && source !== undefined && number(source) === (source.family === 4 ? 0x7f000006n : 6n))
+  // Unbound, the kernel chooses the destination itself where that is local, but for 127.0.0.0/8 it chooses 127.0.0.1.
+  const src = source === undefined || number(source) === 0n ? (v4 ? undefined : dst) : source;
+  if (lo && src !== undefined && number(src) === (src.family === 4 ? 0x7f000006n : 6n))
     return pass("passthrough-source");
   const proxies: [boolean, "uid" | "gid"][] = [
     [uid === settings.proxyUid || socket.isProxyCgroup, "uid"],
