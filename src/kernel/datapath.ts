@@ -39,6 +39,7 @@ export const pinnedMaps = [
   "origins",
   "proxy_sockets",
   "handoff",
+  "handoff_ports",
   "verdicts",
   "counters",
   "controls",
