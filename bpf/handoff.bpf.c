@@ -26,23 +26,47 @@ static __always_inline struct address remote_address(struct bpf_sock_ops *ops)
 			  ops->remote_ip6[2], ops->remote_ip6[3]);
 }
 
+/* @port: host order. Where it says no, no entry of the handoff has this port. */
+static __always_inline bool is_used(__u16 port)
+{
+	const struct handoff_ports *ports;
+	__u32 zero = 0;
+
+	ports = bpf_map_lookup_elem(&handoff_ports, &zero);
+	return !ports || ports->used[port];
+}
+
+static __always_inline void use(__u16 port)
+{
+	struct handoff_ports *ports;
+	__u32 zero = 0;
+
+	ports = bpf_map_lookup_elem(&handoff_ports, &zero);
+	/* Written once: the accepting sides read it on every CPU. */
+	if (ports && !ports->used[port])
+		ports->used[port] = 1;
+}
+
 /* Before the SYN. A socket that was not redirected takes away what an earlier one left under its tuple. */
 static __always_inline void publish(struct bpf_sock_ops *ops, struct bpf_sock *sk, bool again)
 {
 	const struct origin *origin = bpf_sk_storage_get(&origins, sk, 0, 0);
-	struct handoff_key key = {
-		.netns_cookie = bpf_get_netns_cookie(ops),
-		.source = local_address(ops),
-		.destination = remote_address(ops),
-		.source_port = ops->local_port,
-		.destination_port = bpf_ntohl(ops->remote_port),
-	};
+	bool asked = origin && origin->role == ORIGIN_ASKED;
+	__u16 port = bpf_ntohl(ops->remote_port);
+	struct handoff_key key = {};
 
-	if (!origin || origin->role != ORIGIN_ASKED) {
-		if (!again)
-			bpf_map_delete_elem(&handoff, &key);
+	if (!asked && (again || !is_used(port)))
+		return;
+	key.netns_cookie = bpf_get_netns_cookie(ops);
+	key.source = local_address(ops);
+	key.destination = remote_address(ops);
+	key.source_port = ops->local_port;
+	key.destination_port = port;
+	if (!asked) {
+		bpf_map_delete_elem(&handoff, &key);
 		return;
 	}
+	use(port);
 	/* The LRU may have dropped it while the SYN waited: under its own load it does that early. */
 	if (again && bpf_map_lookup_elem(&handoff, &key))
 		return;
@@ -53,16 +77,17 @@ static __always_inline void publish(struct bpf_sock_ops *ops, struct bpf_sock *s
 /* The accepted socket takes it over; the entry goes, so that the next user of the tuple does not find it. */
 static __always_inline void take(struct bpf_sock_ops *ops, struct bpf_sock *sk)
 {
-	struct handoff_key key = {
-		.netns_cookie = bpf_get_netns_cookie(ops),
-		.source = remote_address(ops),
-		.destination = local_address(ops),
-		.source_port = bpf_ntohl(ops->remote_port),
-		.destination_port = ops->local_port,
-	};
-	const struct origin *asked = bpf_map_lookup_elem(&handoff, &key);
+	struct handoff_key key = {.destination_port = ops->local_port};
+	const struct origin *asked;
 	struct origin *accepted;
 
+	if (!is_used(key.destination_port))
+		return;
+	key.netns_cookie = bpf_get_netns_cookie(ops);
+	key.source = remote_address(ops);
+	key.destination = local_address(ops);
+	key.source_port = bpf_ntohl(ops->remote_port);
+	asked = bpf_map_lookup_elem(&handoff, &key);
 	if (!asked)
 		return;
 	accepted = bpf_sk_storage_get(&origins, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);

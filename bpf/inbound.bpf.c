@@ -49,11 +49,10 @@ static __always_inline bool assign(struct bpf_sk_lookup *ctx, __u32 family, __u1
 	return false;
 }
 
-static __always_inline bool from_pod_itself(const struct bpf_sk_lookup *ctx, const struct request *r)
+/* Where the socket is bound to a device the interface is that device, not the loopback's: so ask for the address. */
+static __always_inline bool from_pod_itself(const struct request *r)
 {
-	/* The interface is that of the route where the socket is bound to a device, so the address is asked as well. */
-	return ctx->ingress_ifindex == LOOPBACK_IFINDEX || address_is_loopback(&r->source) ||
-	       is_pod_address(r->pod, &r->source);
+	return address_is_loopback(&r->source) || is_pod_address(r->pod, &r->source);
 }
 
 SEC("sk_lookup")
@@ -67,7 +66,8 @@ int shunt_sk_lookup(struct bpf_sk_lookup *ctx)
 	__be32 ip6[4];
 	__u32 *slot;
 
-	if (ctx->protocol != IPPROTO_TCP)
+	/* First what is most: the pod's own, the last step to its proxy among it. */
+	if (ctx->protocol != IPPROTO_TCP || ctx->ingress_ifindex == LOOPBACK_IFINDEX)
 		return SK_PASS;
 	/* Open: the pod is enrolled no more, and this program is about to go. */
 	slot = bpf_map_lookup_elem(&pods, &pod);
@@ -89,7 +89,7 @@ int shunt_sk_lookup(struct bpf_sk_lookup *ctx)
 	r.port = ctx->local_port;
 	r.ipv6 = record->flags & POD_FLAG_IPV6;
 	r.interface = ctx->ingress_ifindex;
-	if (from_pod_itself(ctx, &r))
+	if (from_pod_itself(&r))
 		return SK_PASS;
 
 	policy = find_policy(record);

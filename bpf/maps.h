@@ -112,6 +112,20 @@ struct {
 	__type(value, struct origin);
 } handoff SEC(".maps") __weak;
 
+/*
+ * One element: which ports the handoff has led to so far. The others cannot be in it, and most connections of those
+ * who are in no pod need not ask.
+ */
+struct handoff_ports {
+	__u8 used[65536];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct handoff_ports);
+} handoff_ports SEC(".maps") __weak;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 65536);

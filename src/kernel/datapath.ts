@@ -48,6 +48,7 @@ export const pinnedMaps = [
   "proxy_sockets",
   "dns_sockets",
   "handoff",
+  "handoff_ports",
   "verdicts",
   "counters",
   "controls",

@@ -2,78 +2,56 @@
  * connect() and ping-pong of one connection, three ways: in a namespace without rules (plain loopback), with
  * Istio's iptables rules, and steered by Shunt. The sides take turns in one run, all on one core.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { LabPod } from "../../src/demo/labPod.js";
-import { command, firstLine, launch, outcomeOf, type Place } from "../../src/demo/process.js";
+import { command } from "../../src/demo/process.js";
 import { openBed } from "../kernel/bed.js";
 import { policy, prefix } from "../samples.js";
-import { median, ratio } from "./statistics.js";
+import {
+  compare,
+  compileSockets,
+  core,
+  type Mode,
+  microseconds,
+  type Side,
+  serve,
+  type Taken,
+  values,
+} from "./sides.js";
+import { ratios, written } from "./statistics.js";
 
-const core = "1";
-const rounds = 15;
-const samples = 4000;
+const turns = { rounds: 15, samples: 4000 };
 /** Somewhere that no route leads to: only a redirect answers. */
 const elsewhere = ["203.0.113.9", "80"] as const;
 
-interface Side {
-  readonly name: string;
-  readonly place: Place;
-  readonly target: readonly [string, string];
+/** Three sides: nothing, the rules, us. */
+export function report(print: (text: string) => void, mode: Mode, taken: Taken): void {
+  const against = (name: string, base: string): string => written(ratios(values(taken, name), values(taken, base)));
+  print(
+    [
+      `  ${mode.padEnd(8)}  plain ${microseconds(taken, "plain")}`,
+      ...["iptables", "shunt"].map((name) => `${name} ${microseconds(taken, name)} × ${against(name, "plain")}`),
+      `shunt/iptables ${against("shunt", "iptables")}`,
+    ].join("   "),
+  );
 }
 
-type Mode = "connect" | "pingpong";
-
-async function measure(program: string, side: Side, mode: Mode): Promise<number> {
-  const argv = ["taskset", "-c", core, program, mode, ...side.target, String(samples)];
-  const { status, stdout, stderr } = await outcomeOf(launch(side.place, argv, {}));
-  if (status !== 0) throw new Error(`${side.name} ${mode}: ${stderr}`);
-  return Number(stdout.split(" ")[0]);
-}
-
-async function compare(program: string, sides: readonly Side[], mode: Mode): Promise<ReadonlyMap<string, number>> {
-  const taken = new Map<string, number[]>(sides.map((side) => [side.name, []]));
-  for (let round = 0; round < rounds; round++) {
-    // Another order each round, so that nobody always comes after the same neighbour.
-    const order = sides.map((_, i) => sides[(i + round) % sides.length] as Side);
-    for (const side of order) taken.get(side.name)?.push(await measure(program, side, mode));
-  }
-  return new Map([...taken].map(([name, values]) => [name, median(values)]));
-}
-
-function report(print: (text: string) => void, mode: Mode, medians: ReadonlyMap<string, number>): void {
-  const of = (name: string): number => medians.get(name) ?? Number.NaN;
-  const [plain, iptables, shunt] = [of("plain"), of("iptables"), of("shunt")];
-  const line = [
-    `plain ${plain} ns`,
-    `iptables ${iptables} ns (× ${ratio(iptables, plain)})`,
-    `shunt ${shunt} ns (× ${ratio(shunt, plain)})`,
-  ];
-  print(`${mode.padEnd(8)}  ${line.join("   ")}   shunt/iptables ${ratio(shunt, iptables)}`);
+/** Istio's own rules, in the pod's namespace. */
+export async function addRules(pod: LabPod): Promise<void> {
+  const rules = readFileSync(new URL("data/cni-basic.golden", import.meta.url), "utf8");
+  await command(["nsenter", `--net=${pod.netns}`, "iptables-restore"], rules);
 }
 
 /** Prints medians of the rounds' medians, and ratios. */
 export async function benchConnect(print: (text: string) => void): Promise<void> {
-  const scratch = mkdtempSync(join(tmpdir(), "shunt-bench-"));
-  const program = join(scratch, "sockets");
   const bed = await openBed("bench");
   try {
-    await command([
-      "gcc",
-      "-O2",
-      "-Wall",
-      "-Wextra",
-      "-Werror",
-      "-o",
-      program,
-      new URL("sockets.c", import.meta.url).pathname,
-    ]);
+    const program = await compileSockets(bed.lab.directory);
     const pod = (name: string, i: number): Promise<LabPod> =>
       bed.lab.pod({ namespace: "bench", name, uid: `dd-${i}`, address: `10.88.2.${i}` });
     const [plain, iptables, shunt] = await Promise.all([pod("plain", 2), pod("iptables", 3), pod("shunt", 4)]);
-    const rules = readFileSync(new URL("data/cni-basic.golden", import.meta.url), "utf8");
-    await command(["nsenter", `--net=${iptables.netns}`, "iptables-restore"], rules);
+    await addRules(iptables);
     // Rules such as pods have: a port and a range that do not concern the connection.
     const ranges = [{ prefix: prefix("10.0.0.0/8"), action: "bypass", reason: "excluded-range" }] as const;
     const ports = [{ direction: "outbound", port: 15020, action: "bypass", reason: "excluded-port" }] as const;
@@ -86,13 +64,11 @@ export async function benchConnect(print: (text: string) => void): Promise<void>
       { name: "iptables", place: { cgroup: outside, netns: iptables.netns }, target: elsewhere },
       { name: "shunt", place: { cgroup: shunt.container("app").cgroup, netns: shunt.netns }, target: elsewhere },
     ];
-    for (const side of sides) {
-      await firstLine(launch(side.place, ["taskset", "-c", core, program, "serve", "15001"], {}));
-    }
-    print(`median of ${rounds} rounds of ${samples}, all on core ${core}`);
-    for (const mode of ["connect", "pingpong"] as const) report(print, mode, await compare(program, sides, mode));
+    for (const side of sides) await serve(program, side.place, "serve", "127.0.0.1", "15001");
+    print(`outbound: median of ${turns.rounds} rounds of ${turns.samples}, all on core ${core}`);
+    for (const mode of ["connect", "pingpong"] as const)
+      report(print, mode, await compare(program, sides, mode, turns));
   } finally {
     await bed.close();
-    rmSync(scratch, { recursive: true });
   }
 }

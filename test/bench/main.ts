@@ -1,12 +1,26 @@
-/** `npm run bench`: the numbers of the README. */
+/** `npm run bench`: the numbers of the README. `npm run bench -- inbound bystanders` for some of them. */
 import { benchAgent } from "./agent.js";
+import { benchBystanders } from "./bystanders.js";
 import { benchConnect } from "./connect.js";
+import { benchInbound } from "./inbound.js";
 import { benchMetrics } from "./metrics.js";
+import { benchRunTime } from "./runTime.js";
 
-const print = (text: string): void => {
-  process.stdout.write(`${text}\n`);
+const benches: Readonly<Record<string, (print: (text: string) => void) => Promise<unknown>>> = {
+  outbound: benchConnect,
+  inbound: benchInbound,
+  bystanders: benchBystanders,
+  "run-time": benchRunTime,
+  agent: benchAgent,
+  metrics: benchMetrics,
 };
 
-await benchConnect(print);
-await benchAgent(print);
-await benchMetrics(print);
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !(name in benches));
+if (unknown.length > 0) {
+  process.stderr.write(`unknown: ${unknown.join(", ")}; there are ${Object.keys(benches).join(", ")}\n`);
+  process.exit(2);
+}
+for (const [name, bench] of Object.entries(benches)) {
+  if (wanted.length === 0 || wanted.includes(name)) await bench((text) => process.stdout.write(`${text}\n`));
+}

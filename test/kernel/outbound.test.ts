@@ -253,6 +253,8 @@ test(
   withPods(1, async (bed, [pod], [client]) => {
     if (pod === undefined || client === undefined) return assert.unreachable();
     await bed.enrol([[pod, policy(1n)]]);
+    // From now on the port is one that the hand-off has led to.
+    await client.ask({ count: 1, parallel: 1, hosts: ["203.0.113.9"], ports: [80] });
     const { handoff } = bed.datapath.maps;
     const cookie = bed.store.have.pods.get(pod.cgroupId)?.netnsCookie ?? 0n;
     // As if a redirected connection from 127.0.0.1:20001 had never been accepted.
