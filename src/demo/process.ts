@@ -58,7 +58,7 @@ export async function command(argv: readonly [string, ...string[]], input = ""):
  * @param within milliseconds.
  * @throws Error with what the program wrote to stderr if it ends first, or after `within`.
  */
-export function firstLine(child: ChildProcess, within = 10_000): Promise<string> {
+export function firstLine(child: ChildProcess, within = 30_000): Promise<string> {
   return new Promise((resolve, reject) => {
     let out = "";
     let err = "";
