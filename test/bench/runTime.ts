@@ -1,5 +1,5 @@
 /**
- * What each program takes, by the kernel's own measure (bpf(2), BPF_ENABLE_STATS, which adds some 20 ns to each run),
+ * What each program takes, by the kernel's own measure (bpf(2), BPF_ENABLE_STATS, which adds some tens of ns to each run),
  * under one load after the other. A run that the scheduler or an interrupt breaks up counts in full, so this says the
  * median of several rounds' means.
  */
