@@ -165,6 +165,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     findProcess: ({ pod, netns }) => processInNamespace(pathOf(pod) ?? "", netns),
   });
   let again: NodeJS.Timeout | undefined;
+  /** What the keeper has found wrong at its last pass. */
+  let unsteered: readonly Problem[] = [];
   onClose(() => clearTimeout(again));
   const keeper = openInboundKeeper({ inbound, datapath, contract, pathOf, nameOf });
 
@@ -185,12 +187,15 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const { failures } = await store.apply(diff(store.have, desired.want));
       onFilled();
+      const wrong = [...desired.problems, ...unseen(), ...failures.map(failed)];
+      problems.update([...wrong, ...unsteered]);
       // The rest can wait until the programs are attached.
       await ready.catch(() => {});
       const steered = keeper.pass(store.have.pods, tracker.known, desired.proxies);
       clearTimeout(again);
       if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
-      problems.update([...desired.problems, ...unseen(), ...failures.map(failed), ...steered.problems]);
+      unsteered = steered.problems;
+      problems.update([...wrong, ...unsteered]);
       tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));
       options.observe?.reconciled(Number(options.clock() - begin) / 1e9);
     },
