@@ -148,6 +148,11 @@ static __always_inline bool asked_server(struct bpf_sock *sk, const struct addre
 		if (from->family == FAMILY_IPV4 &&
 		    (bpf_ntohl(from->words[0]) & DNS_SOURCE_MASK) == DNS_SOURCE)
 			index = bpf_ntohl(from->words[0]) - DNS_SOURCE - 1;
+		/* No answer to what was asked here: someone in the pod has bound such an address. */
+		if (index >= dns->known)
+			return false;
+		/* Else clang 14 merges this with the check above, and the verifier sees no bound. */
+		barrier_var(index);
 		if (index >= DNS_SERVERS)
 			return false;
 		*server = dns->servers[index];
