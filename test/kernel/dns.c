@@ -7,7 +7,9 @@
  * Asks every server with one unconnected socket, all questions before the first answer. Prints a
  * line for each: where its answer came from, and the IPv4 address in it; or "nothing".
  *
- *   connect        to one server after the other, and prints what getpeername() says, too
+ *   connect        to one server after the other, and prints what getpeername() says and, without
+ *                  the port, getsockname(), too
+ *   first=SERVER   asks that one before, unconnected, and prints its line
  *   six            an AF_INET6 socket; then IPv4 servers are given as ::ffff:A.B.C.D
  *   mmsg           sends with one sendmmsg()
  *   from=ADDRESS   binds the socket
@@ -139,8 +141,25 @@ static void ask_connected(int fd, const char *name, int count, char **servers) {
     size = sizeof(to);
     if (getpeername(fd, &to.any, &size))
       die("getpeername");
-    printf("%s %s\n", text, show(&to, peer));
+    printf("%s %s ", text, show(&to, peer));
+    size = sizeof(to);
+    if (getsockname(fd, &to.any, &size))
+      die("getsockname");
+    show(&to, peer);
+    *strrchr(peer, ':') = 0;
+    puts(peer);
   }
+}
+
+static void ask_first(int fd, const char *name, const char *server) {
+  unsigned char query[QUERY];
+  char text[128];
+  union address to;
+  socklen_t size = parse(server, server_port, &to);
+  if (sendto(fd, query, question(query, MOST, name), 0, &to.any, size) < 0 ||
+      hear(fd, text) != MOST)
+    die(server);
+  puts(text);
 }
 
 static void ask_all(int fd, const char *name, int count, char **servers, int at_once) {
@@ -172,7 +191,7 @@ static void ask_all(int fd, const char *name, int count, char **servers, int at_
 
 int main(int argc, char **argv) {
   struct timeval patience = {.tv_sec = 5};
-  const char *from = NULL, *other = NULL;
+  const char *from = NULL, *other = NULL, *first = NULL;
   int connected = 0, at_once = 0, i = 2;
   for (; i < argc; i++) {
     if (!strcmp(argv[i], "connect"))
@@ -183,6 +202,8 @@ int main(int argc, char **argv) {
       at_once = 1;
     else if (!strncmp(argv[i], "from=", 5))
       from = argv[i] + 5;
+    else if (!strncmp(argv[i], "first=", 6))
+      first = argv[i] + 6;
     else if (!strncmp(argv[i], "port=", 5))
       server_port = argv[i] + 5;
     else if (!strncmp(argv[i], "stray=", 6))
@@ -193,13 +214,16 @@ int main(int argc, char **argv) {
   if (i >= argc || argc - i > MOST)
     return 2;
   union address own;
-  socklen_t size = parse(from ? from : family == AF_INET ? "0.0.0.0" : "::", "0", &own);
+  socklen_t size = parse(from ? from : "0.0.0.0", "0", &own);
   int fd = socket(family, SOCK_DGRAM, 0);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  if (fd < 0 || bind(fd, &own.any, size))
+  /* A stray datagram needs a port to go to; else connect() is the first to choose one. */
+  if (fd < 0 || ((from || other) && bind(fd, &own.any, size)))
     die("bind");
   if (other)
     stray(fd, other);
+  if (first)
+    ask_first(fd, argv[1], first);
   if (connected)
     ask_connected(fd, argv[1], argc - i, argv + i);
   else

@@ -110,15 +110,25 @@ test("after sixteen servers on one socket the answers come, and that they are no
   assert.is(bed.counters().get("dns-server-unlisted"), 4n);
 });
 
-test("a connected socket hears its peer, and can be connected to another", async () => {
+/** What a socket that is connected to one after the other hears, whom it is connected to, and from where. */
+const inTurn = (asked: readonly string[], source: string): string[] =>
+  fromEach(asked).map((line) => `${line} ${line.slice(0, line.indexOf(" "))} ${source}`);
+
+test("a connected socket hears its peer, tells the pod's address, and can be connected to another", async () => {
   await capture({}, { captureIpv6: true });
-  const twice = (asked: readonly string[]) =>
-    fromEach(asked).map((line) => `${line} ${line.slice(0, line.indexOf(" "))}`);
-  assert.equal(await resolvers.ask(app(), "connect", ...servers), twice(servers));
+  assert.equal(await resolvers.ask(app(), "connect", ...servers), inTurn(servers, "10.88.6.1"));
   const six = ["2001:db8::53", "2001:db8::54"];
-  assert.equal(await resolvers.ask(app(), "six", "connect", ...six), twice(six));
+  assert.equal(await resolvers.ask(app(), "six", "connect", ...six), inTurn(six, "[fd00:6::1]"));
   const mapped = servers.map((server) => `::ffff:${server}`);
-  assert.equal(await resolvers.ask(app(), "six", "connect", ...mapped), twice(mapped));
+  assert.equal(await resolvers.ask(app(), "six", "connect", ...mapped), inTurn(mapped, "[::ffff:10.88.6.1]"));
+});
+
+test("a socket that has asked one server and is then connected to another hears that one", async () => {
+  await capture();
+  const [first, ...others] = servers;
+  const heard = await resolvers.ask(app(), `first=${first}`, "connect", ...others);
+  // It has a port by then, and the kernel gives it its address.
+  assert.equal(heard, [...fromEach([first]), ...inTurn(others, "127.0.0.1")]);
 });
 
 test("an IPv6 server; where IPv6 is not captured it is left alone", async () => {
@@ -141,7 +151,7 @@ test("the proxy's own queries go out", async () => {
     assert.match(await resolvers.dig(app(), server, flag), new RegExp(`^${inside} `));
     assert.match(await resolvers.dig(proxy(), server, flag), new RegExp(`^${outside} by ${server}#53 `));
   }
-  assert.equal(await resolvers.ask(proxy(), "connect", server), [`${server}:53 ${outside} ${server}:53`]);
+  assert.equal(await resolvers.ask(proxy(), "connect", server), [`${server}:53 ${outside} ${server}:53 10.88.6.1`]);
 });
 
 test("without DNS capture, and with port 53 excluded, queries go out", async () => {
@@ -158,10 +168,12 @@ test("of the servers in resolv.conf alone, where only they are captured", async 
   await capture({ dns: "resolv-conf" }, { dnsServers: [address("10.96.0.10")] });
   assert.is(await resolvers.dig(app(), "10.96.0.10"), `${inside} by 10.96.0.10#53 over UDP`);
   assert.is(await resolvers.dig(app(), server), `${outside} by ${server}#53 over UDP`);
-  assert.equal(await resolvers.ask(app(), "10.96.0.10", server), [
-    `10.96.0.10:53 ${inside}`,
-    `${server}:53 ${outside}`,
+  const both = ["10.96.0.10", server];
+  assert.equal(await resolvers.ask(app(), "connect", ...both), [
+    `10.96.0.10:53 ${inside} 10.96.0.10:53 10.88.6.1`,
+    `${server}:53 ${outside} ${server}:53 10.88.6.1`,
   ]);
+  assert.equal(await resolvers.ask(app(), ...both), [`10.96.0.10:53 ${inside}`, `${server}:53 ${outside}`]);
 });
 
 test("other datagrams are left alone, whoever they come from", async () => {
@@ -169,7 +181,7 @@ test("other datagrams are left alone, whoever they come from", async () => {
   const server = await elsewhere(5353);
   const heard = [`${server}:5353 ${outside}`];
   assert.equal(await resolvers.ask(app(), "port=5353", server), heard);
-  assert.equal(await resolvers.ask(app(), "port=5353", "connect", server), [`${heard[0]} ${server}:5353`]);
+  assert.equal(await resolvers.ask(app(), "port=5353", "connect", server), [`${heard[0]} ${server}:5353 10.88.6.1`]);
   const stray = "stray from 127.64.0.9:15053";
   assert.equal(await resolvers.ask(app(), "stray=127.64.0.9", "port=5353", server), [stray, ...heard, stray]);
   assert.equal(await resolvers.ask(app(), "stray=127.64.0.9", servers[0]), [stray, ...fromEach([servers[0]]), stray]);
