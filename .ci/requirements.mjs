@@ -27,6 +27,9 @@ export const packages = [
   { name: "util-linux", provides: [{ command: "unshare" }, { command: "setpriv" }], why: "runs the demo's pods" },
   { name: "iptables", provides: [{ command: "iptables" }], why: "what Shunt is compared with", test: true },
   { name: "haproxy", provides: [{ command: "haproxy" }], why: "a real proxy for the tests", test: true },
+  { name: "dnsmasq-base", provides: [{ command: "dnsmasq" }], why: "a real DNS server for the tests", test: true },
+  { name: "bind9-dnsutils", provides: [{ command: "dig" }], why: "asks it", test: true },
+  { name: "musl-tools", provides: [{ command: "musl-gcc" }], why: "its resolver asks it too", test: true },
   {
     name: "qemu-system-x86",
     provides: [{ command: "qemu-system-x86_64" }],

@@ -113,6 +113,15 @@ static __always_inline void bind_ipv6(struct bpf_sock_addr *ctx, const struct ad
 		count(COUNTER_SOURCE_UNBOUND);
 }
 
+/*
+ * Of a datagram socket, so that getsockname() tells what it tells with iptables: programs connect one to a public DNS
+ * server only to learn their own address. One that has a port already cannot be bound; loopback is its source then.
+ */
+static __always_inline bool needs_source(const struct bpf_sock_addr *ctx, const struct request *r)
+{
+	return r->source.family == FAMILY_NONE && (r->protocol == IPPROTO_TCP || !ctx->sk->src_port);
+}
+
 SEC("cgroup/connect4")
 int shunt_connect4(struct bpf_sock_addr *ctx)
 {
@@ -143,7 +152,7 @@ int shunt_connect4(struct bpf_sock_addr *ctx)
 		return refuse(error);
 	if (d.verdict == VERDICT_BYPASS)
 		return CALL_ALLOWED;
-	if (r.source.family == FAMILY_NONE && r.protocol == IPPROTO_TCP)
+	if (needs_source(ctx, &r))
 		bind_ipv4(ctx, caller.record);
 	ctx->user_ip4 = IPV4_LOOPBACK;
 	ctx->user_port = bpf_htons(d.target_port);
@@ -187,14 +196,14 @@ int shunt_connect6(struct bpf_sock_addr *ctx)
 	if (d.verdict == VERDICT_BYPASS)
 		return CALL_ALLOWED;
 	if (r.destination.family == FAMILY_IPV4) {
-		if (r.source.family == FAMILY_NONE && r.protocol == IPPROTO_TCP)
+		if (needs_source(ctx, &r))
 			bind_ipv6(ctx, &caller.record->ipv4);
 		ctx->user_ip6[0] = 0;
 		ctx->user_ip6[1] = 0;
 		ctx->user_ip6[2] = bpf_htonl(0xffff);
 		ctx->user_ip6[3] = IPV4_LOOPBACK;
 	} else {
-		if (r.source.family == FAMILY_NONE && r.protocol == IPPROTO_TCP)
+		if (needs_source(ctx, &r))
 			bind_ipv6(ctx, &caller.record->ipv6);
 		ctx->user_ip6[0] = 0;
 		ctx->user_ip6[1] = 0;

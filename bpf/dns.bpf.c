@@ -135,29 +135,40 @@ int shunt_sendmsg6(struct bpf_sock_addr *ctx)
 	return CALL_ALLOWED;
 }
 
+static __always_inline bool connected_server(struct bpf_sock *sk, struct dns_server *server)
+{
+	const struct origin *origin = bpf_sk_storage_get(&origins, sk, 0, 0);
+
+	if (!origin || origin->role != ORIGIN_ASKED)
+		return false;
+	server->address = origin->address;
+	server->port = origin->port;
+	return true;
+}
+
 /* @from: of a datagram from the proxy's DNS port, @return whether it stands for another server. */
 static __always_inline bool asked_server(struct bpf_sock *sk, const struct address *from,
 					 struct dns_server *server)
 {
 	const struct dns_socket *dns = bpf_sk_storage_get(&dns_sockets, sk, 0, 0);
-	const struct origin *origin;
+	bool numbered =
+		from->family == FAMILY_IPV4 && (bpf_ntohl(from->words[0]) & DNS_SOURCE_MASK) == DNS_SOURCE;
 	__u32 index;
 
-	if (dns && dns->known) {
-		index = dns->last;
-		if (from->family == FAMILY_IPV4 &&
-		    (bpf_ntohl(from->words[0]) & DNS_SOURCE_MASK) == DNS_SOURCE)
-			index = bpf_ntohl(from->words[0]) - DNS_SOURCE - 1;
-		if (index >= DNS_SERVERS)
-			return false;
-		*server = dns->servers[index];
-		return true;
-	}
-	origin = bpf_sk_storage_get(&origins, sk, 0, 0);
-	if (!origin || origin->role != ORIGIN_ASKED)
+	/* A connected socket hears its peer alone, though it may have asked others before. */
+	if (!numbered && (sk->dst_port || !dns))
+		return connected_server(sk, server);
+	if (!dns)
 		return false;
-	server->address = origin->address;
-	server->port = origin->port;
+	index = numbered ? bpf_ntohl(from->words[0]) - DNS_SOURCE - 1 : dns->last;
+	/* No answer to what was asked here: someone in the pod has bound such an address. */
+	if (index >= dns->known)
+		return false;
+	/* Else clang 14 merges this with the check above, and the verifier sees no bound. */
+	barrier_var(index);
+	if (index >= DNS_SERVERS)
+		return false;
+	*server = dns->servers[index];
 	return true;
 }
 
