@@ -27,6 +27,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exportInotify(env, exports);
   exportLock(env, exports);
   exportNetns(env, exports);
+  exportNetwatch(env, exports);
   exportSocket(env, exports);
   exportSystem(env, exports);
   exportProbe(env, exports);

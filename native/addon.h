@@ -12,6 +12,7 @@ struct Addon {
   Napi::FunctionReference link;
   Napi::FunctionReference ring;
   Napi::FunctionReference inotify;
+  Napi::FunctionReference netnsWatch;
   Napi::FunctionReference lock;
   Napi::FunctionReference setImmediate;
 
@@ -35,6 +36,7 @@ void exportLink(Napi::Env env, Napi::Object exports);
 void exportLock(Napi::Env env, Napi::Object exports);
 void exportMap(Napi::Env env, Napi::Object exports);
 void exportNetns(Napi::Env env, Napi::Object exports);
+void exportNetwatch(Napi::Env env, Napi::Object exports);
 void exportObject(Napi::Env env, Napi::Object exports);
 void exportInotify(Napi::Env env, Napi::Object exports);
 void exportProbe(Napi::Env env, Napi::Object exports);

@@ -22,7 +22,7 @@ protected:
 
   /// Off the thread: does the work, and fills `failure_` if that fails.
   virtual void work() = 0;
-  /// On the thread: what the promise resolves with.
+  /// On the thread: what the promise resolves with. It rejects with what this throws.
   virtual Napi::Value result() = 0;
 
   Failure failure_;
@@ -30,10 +30,13 @@ protected:
 private:
   void Execute() override { work(); }
   void OnOK() override {
-    if (failure_.error == 0)
+    try {
+      if (failure_.error != 0)
+        fail(Env(), failure_);
       deferred_.Resolve(result());
-    else
-      deferred_.Reject(makeError(Env(), failure_).Value());
+    } catch (const Napi::Error &error) {
+      deferred_.Reject(error.Value());
+    }
   }
 
   Napi::Promise::Deferred deferred_;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "netns.h"
+
 #include "addon.h"
 #include "args.h"
 #include "fd.h"
-#include "job.h"
 
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -19,6 +20,29 @@
 #endif
 
 namespace shunt {
+
+// setns() moves the calling thread for good: it must be one that ends, never one of the pool.
+void NetnsJob::work() {
+  try {
+    std::thread([this] { enter(); }).join();
+  } catch (const std::system_error &error) {
+    failure_ = {.syscall = "pthread_create", .subject = path_, .error = error.code().value()};
+  }
+}
+
+void NetnsJob::enter() {
+  Fd netns(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!netns)
+    return failed("open");
+  if (setns(netns.get(), CLONE_NEWNET) < 0)
+    return failed("setns");
+  inside();
+}
+
+void NetnsJob::failed(const char *syscall) {
+  failure_ = {.syscall = syscall, .subject = path_, .error = errno};
+}
+
 namespace {
 
 struct Address {
@@ -42,27 +66,13 @@ std::vector<uint8_t> bytesOf(const sockaddr *address) {
   return std::vector<uint8_t>(start, start + size);
 }
 
-class InspectNetns : public Job {
+class InspectNetns : public NetnsJob {
 public:
   InspectNetns(Napi::Env env, std::string path)
-      : Job(env, "inspectNetns"), path_(std::move(path)) {}
+      : NetnsJob(env, "inspectNetns", std::move(path)) {}
 
 private:
-  // setns() moves the calling thread for good: it must be one that ends, never one of the pool.
-  void work() override {
-    try {
-      std::thread([this] { inspect(); }).join();
-    } catch (const std::system_error &error) {
-      failure_ = {.syscall = "pthread_create", .subject = path_, .error = error.code().value()};
-    }
-  }
-
-  void inspect() {
-    Fd netns(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!netns)
-      return failed("open");
-    if (setns(netns.get(), CLONE_NEWNET) < 0)
-      return failed("setns");
+  void inside() override {
     Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket)
       return failed("socket");
@@ -83,10 +93,6 @@ private:
     freeifaddrs(list);
   }
 
-  void failed(const char *syscall) {
-    failure_ = {.syscall = syscall, .subject = path_, .error = errno};
-  }
-
   Napi::Value result() override {
     Napi::Array addresses = Napi::Array::New(Env());
     for (const Address &address : addresses_) {
@@ -102,7 +108,6 @@ private:
     return facts;
   }
 
-  std::string path_;
   uint64_t cookie_ = 0;
   std::vector<Address> addresses_;
 };

@@ -211,6 +211,22 @@ export interface NetnsFacts {
   }[];
 }
 
+/** Tells of each namespace that its links, addresses or routes have changed (rtnetlink(7)), not what. */
+export interface NativeNetnsWatch {
+  /**
+   * Enters the namespace on a thread of its own. Needs CAP_SYS_ADMIN. Its socket holds the namespace, which so does
+   * not go before `remove` or `close`.
+   * @returns an id that no other gets. Whatever changes afterwards is told.
+   */
+  add(path: string): Promise<number>;
+  /** Unknown ids are no error. */
+  remove(id: number): void;
+  unref(): void;
+  ref(): void;
+  /** Rejects what is being added. */
+  close(): void;
+}
+
 export interface Feature {
   /** e.g. `cgroup/connect4`, `cgroup/connect4: bpf_bind`. */
   readonly name: string;
@@ -253,6 +269,8 @@ export interface Native {
 
   /** Enters the namespace on a thread of its own. Needs CAP_SYS_ADMIN. @param path e.g. /proc/PID/ns/net. */
   inspectNetns(path: string): Promise<NetnsFacts>;
+  /** Calls back with the ids of the namespaces that changed, each once. One thread for all of them. */
+  openNetnsWatch(onChange: (ids: number[]) => void): NativeNetnsWatch;
   /**
    * SO_ORIGINAL_DST of a connected socket. @param level 0 (SOL_IP) or 41 (SOL_IPV6).
    * @returns 4 or 16 address bytes and the port in host order.

@@ -104,16 +104,23 @@ function podAddresses(facts: NetnsFacts): Address[] {
 }
 
 /**
+ * @param follow is told of a namespace before it is looked at, so that no change can fall between.
  * @returns undefined while no process of the cgroup is in a namespace of its own: a container's first
  *   process is in the host's for a moment.
  */
-export async function inspectPodNamespace(native: NamespaceReader, cgroup: string): Promise<PodNamespace | undefined> {
+export async function inspectPodNamespace(
+  native: NamespaceReader,
+  cgroup: string,
+  follow: (path: string, link: string) => Promise<void>,
+): Promise<PodNamespace | undefined> {
   const host = netnsLink("self"); // the agent runs in the host's
   for (const pid of processesIn(cgroup)) {
     const link = netnsLink(pid);
     if (link === undefined || link === host) continue;
+    const path = `/proc/${pid}/ns/net`;
     try {
-      const facts = await native.inspectNetns(`/proc/${pid}/ns/net`);
+      await follow(path, link);
+      const facts = await native.inspectNetns(path);
       const interfaces = new Map(facts.addresses.map((entry) => [entry.interface, entry.index]));
       const routes = [...parseRoutes4(readNet(pid, "route")), ...parseRoutes6(readNet(pid, "ipv6_route"))];
       const dnsServers = readResolvConf(`/proc/${pid}/root/etc/resolv.conf`);

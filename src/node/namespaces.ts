@@ -1,13 +1,15 @@
 /**
  * Keeps the network namespaces of pods known. A pod's first process shows it; the kernel tells when a cgroup
- * becomes populated or empty, so nothing is polled but the moment in which a first process moves over.
+ * becomes populated or empty, and when a namespace's network changes, so nothing is polled but the moment in
+ * which a first process moves over.
  */
 import { join } from "node:path";
-import type { NativeInotify } from "../kernel/native.js";
+import type { Native, NativeInotify } from "../kernel/native.js";
 import { formatAddress, formatPrefix } from "../model/address.js";
 import type { PodCgroup } from "./cgroups.js";
 import { type ContainerCgroups, containersIn } from "./containers.js";
 import { inspectPodNamespace, isPopulated, type NamespaceReader, type PodNamespace } from "./namespace.js";
+import { openNetworkWatch, type PodNetwork } from "./networkWatch.js";
 
 /** Bits of <sys/inotify.h>. */
 const IN_MODIFY = 0x2;
@@ -35,7 +37,7 @@ export interface NamespaceTracker {
 }
 
 export interface NamespaceTrackerOptions {
-  readonly native: NamespaceReader;
+  readonly native: NamespaceReader & Pick<Native, "openNetnsWatch">;
   readonly inotify: NativeInotify;
   /** What is known, or what cannot be, has changed. */
   onChange(): void;
@@ -44,6 +46,7 @@ export interface NamespaceTrackerOptions {
 interface Followed {
   readonly pod: PodCgroup;
   readonly watches: number[];
+  readonly network: PodNetwork;
   retry: number;
   timer: NodeJS.Timeout | undefined;
   busy: boolean;
@@ -68,6 +71,7 @@ function sameNamespace(a: PodNamespace | null, b: PodNamespace | null): boolean 
 
 export function openNamespaceTracker(options: NamespaceTrackerOptions): NamespaceTracker {
   const { inotify } = options;
+  const networks = openNetworkWatch(options.native);
   const followed = new Map<bigint, Followed>();
   const byWatch = new Map<number, bigint>();
   const known = new Map<bigint, PodNamespace | null>();
@@ -108,8 +112,9 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
     const { pod } = entry;
     watchContainers(entry);
     try {
-      const found = await inspectPodNamespace(options.native, pod.path);
+      const found = await inspectPodNamespace(options.native, pod.path, entry.network.follow);
       if (followed.get(pod.id) !== entry) return;
+      if (found === undefined) entry.network.forget();
       learn(pod.id, found ?? null);
       if (found === undefined && isPopulated(pod.path)) {
         entry.timer = setTimeout(() => void look(entry), entry.retry);
@@ -123,6 +128,7 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
       options.onChange();
     } finally {
       entry.busy = false;
+      if (followed.get(pod.id) !== entry) entry.network.forget();
       if (entry.again) {
         entry.again = false;
         void look(entry);
@@ -131,6 +137,8 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
   };
   const drop = (entry: Followed): void => {
     clearTimeout(entry.timer);
+    entry.again = false;
+    entry.network.forget();
     followed.delete(entry.pod.id);
     known.delete(entry.pod.id);
     errors.delete(entry.pod.id);
@@ -146,7 +154,9 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
     byWatch.set(id, entry.pod.id);
   };
   const add = (pod: PodCgroup): void => {
-    const entry: Followed = { pod, watches: [], retry: firstRetry, timer: undefined, busy: false, again: false };
+    const network = networks.pod(() => void look(entry));
+    const idle = { retry: firstRetry, timer: undefined, busy: false, again: false };
+    const entry: Followed = { pod, watches: [], network, ...idle };
     followed.set(pod.id, entry);
     try {
       watch(entry, join(pod.path, "cgroup.events"), IN_MODIFY);
@@ -180,6 +190,7 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
     },
     close() {
       for (const entry of [...followed.values()]) drop(entry);
+      networks.close();
     },
   };
 }

@@ -103,4 +103,14 @@ test("NativeInotify", () => {
   });
 });
 
+test("NativeNetnsWatch", () => {
+  const watch = native().openNetnsWatch(() => {});
+  closes(watch, "netns watch", {
+    add: () => watch.add("/proc/self/ns/net"),
+    remove: () => watch.remove(1),
+    ref: () => watch.ref(),
+    unref: () => watch.unref(),
+  });
+});
+
 test.run();

@@ -3,7 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
-import { firstLine, launch, outcomeOf } from "../../src/demo/process.js";
+import { command, firstLine, launch, outcomeOf } from "../../src/demo/process.js";
 import { native } from "../../src/kernel/native.js";
 import { formatAddress } from "../../src/model/address.js";
 import type { PodCgroup } from "../../src/node/cgroups.js";
@@ -32,6 +32,7 @@ function withTracker(use: (bed: Bed, pods: readonly [LabPod, LabPod]) => Promise
     });
     const tracker = openNamespaceTracker({
       native: {
+        openNetnsWatch: native().openNetnsWatch,
         inspectNetns(path) {
           entered.push(path);
           return bed.locked ? Promise.reject(new Error("EPERM")) : native().inspectNetns(path);
@@ -67,6 +68,7 @@ const cgroupOf = ({ uid, cgroup, cgroupId }: LabPod): PodCgroup => ({ uid, path:
 const cookieOf = async ({ netns }: LabPod): Promise<bigint> => (await native().inspectNetns(netns)).cookie;
 /** Whether the pod shows a namespace. */
 const knows = ({ known }: NamespaceTracker, { cgroupId }: LabPod): boolean => (known.get(cgroupId) ?? null) !== null;
+const ip = ({ netns }: LabPod, argv: string) => command(["nsenter", `--net=${netns}`, "ip", ...argv.split(" ")]);
 const sleeper = ["sleep", "600"] as const;
 
 test(
@@ -98,6 +100,63 @@ test(
     assert.is(tracker.known.get(one.cgroupId)?.cookie, known?.cookie);
     second.kill("SIGKILL");
     await until("forgotten", () => tracker.known.get(one.cgroupId) === null);
+  }),
+);
+
+test(
+  "addresses, interfaces and routes that come and go while the pod runs; then nothing is done",
+  withTracker(async ({ tracker, entered }, [one]) => {
+    tracker.follow([cgroupOf(one)]);
+    one.spawn([...sleeper], { container: "app" });
+    await until("it is known", () => knows(tracker, one));
+    const found = () => tracker.known.get(one.cgroupId);
+    const addresses = () => found()?.addresses.map(formatAddress) ?? [];
+    const interfaces = () => [...(found()?.interfaces.keys() ?? [])];
+    const routed = () => found()?.routes.some((route) => route.interface === "net1" && route.prefix.length === 24);
+
+    await ip(one, "address add 10.88.0.77/32 dev eth0");
+    await until("the second address", () => addresses().includes("10.88.0.77"));
+    await ip(one, "link add net1 type veth peer name far1");
+    await ip(one, "address add 10.99.0.1/32 dev net1");
+    await until("the second interface", () => interfaces().includes("net1") && addresses().includes("10.99.0.1"));
+    await ip(one, "link set net1 up");
+    await ip(one, "route add 10.98.1.0/24 dev net1");
+    await until("its route", () => routed() === true);
+    await ip(one, "route del 10.98.1.0/24 dev net1");
+    await until("without the route", () => routed() === false);
+    await ip(one, "link del net1");
+    await until("without the interface", () => !interfaces().includes("net1") && !addresses().includes("10.99.0.1"));
+    await ip(one, "address del 10.88.0.77/32 dev eth0");
+    await until("without the address", () => !addresses().includes("10.88.0.77"));
+
+    // The kernel itself has a little to do with the link-local addresses still.
+    for (let round = 0, looks = -1; looks !== entered.length; round++) {
+      assert.ok(round < 10, "looks without end");
+      looks = entered.length;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }),
+);
+
+test(
+  "the namespace of a pod that ended, or is followed no longer, is let go",
+  withTracker(async ({ lab, tracker }, [one, two]) => {
+    tracker.follow([cgroupOf(one), cgroupOf(two)]);
+    const child = one.spawn([...sleeper], { container: "app" });
+    two.spawn([...sleeper], { container: "app" });
+    await until("both are known", () => [one, two].every((pod) => knows(tracker, pod)));
+    // The kernel removes an interface with its namespace, and with it the end that is in the node's.
+    await ip(one, `link add end1 type veth peer name far1 netns ${lab.node}`);
+    await ip(two, `link add end2 type veth peer name far2 netns ${lab.node}`);
+    const links = () => command(["nsenter", `--net=${lab.node}`, "ip", "-o", "link"]);
+    assert.equal((await links()).match(/far[12](?=@)/g), ["far1", "far2"]);
+    child.kill("SIGKILL");
+    await until("the first is forgotten", () => tracker.known.get(one.cgroupId) === null);
+    tracker.follow([cgroupOf(one)]);
+    await one.remove();
+    await two.remove();
+    for (const end = Date.now() + 10_000; /far[12]@/.test(await links()); )
+      if (Date.now() > end) throw new Error(`not within 10 s: the namespaces are gone: ${await links()}`);
   }),
 );
 
