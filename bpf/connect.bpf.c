@@ -61,7 +61,7 @@ static __always_inline void forget(struct bpf_sock_addr *ctx)
 }
 
 /* The verdict on a call, counted and told. @error: what connect() says where it is refused. */
-static __always_inline struct decision decide_call(struct bpf_sock_addr *ctx, const struct caller *caller,
+static __always_inline struct decision decide_call(struct bpf_sock_addr *ctx, struct caller *caller,
 						   struct request *r, int *error)
 {
 	struct decision d = judge(caller, bpf_get_netns_cookie(ctx), r);

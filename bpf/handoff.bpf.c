@@ -74,12 +74,26 @@ static __always_inline void publish(struct bpf_sock_ops *ops, struct bpf_sock *s
 		count(COUNTER_HANDOFF_UNPUBLISHED);
 }
 
-/* The accepted socket takes it over; the entry goes, so that the next user of the tuple does not find it. */
+static __always_inline bool keep(void *sk, const struct origin *asked)
+{
+	struct origin *accepted = bpf_sk_storage_get(&origins, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!accepted)
+		return false;
+	*accepted = *asked;
+	accepted->role = ORIGIN_ACCEPTED;
+	return true;
+}
+
+/*
+ * The accepted socket takes it over; the entry goes, so that the next user of the tuple does not find it. Of MPTCP
+ * this is the first subflow, and what the proxy accepts and asks is the MPTCP socket.
+ */
 static __always_inline void take(struct bpf_sock_ops *ops, struct bpf_sock *sk)
 {
 	struct handoff_key key = {.destination_port = ops->local_port};
 	const struct origin *asked;
-	struct origin *accepted;
+	struct mptcp_sock *mptcp;
 
 	if (!is_used(key.destination_port))
 		return;
@@ -90,14 +104,10 @@ static __always_inline void take(struct bpf_sock_ops *ops, struct bpf_sock *sk)
 	asked = bpf_map_lookup_elem(&handoff, &key);
 	if (!asked)
 		return;
-	accepted = bpf_sk_storage_get(&origins, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (accepted) {
-		*accepted = *asked;
-		accepted->role = ORIGIN_ACCEPTED;
-	} else {
-		/* Closed: the proxy finds no original destination and refuses the connection. */
+	mptcp = bpf_skc_to_mptcp_sock(sk);
+	/* Closed: the proxy finds no original destination and refuses the connection. */
+	if (!keep(sk, asked) || (mptcp && !keep(mptcp, asked)))
 		count(COUNTER_ORIGIN_UNSTORED);
-	}
 	bpf_map_delete_elem(&handoff, &key);
 }
 

@@ -77,6 +77,48 @@ static __always_inline bool is_foreign_netns(const struct pod_record *record, __
 	return cookie == host_netns_cookie || (record->netns_cookie && record->netns_cookie != cookie);
 }
 
+struct netns_search {
+	__u64 cookie;
+	struct caller found;
+};
+
+static long is_pod_of_netns(__u32 index, struct netns_search *search)
+{
+	const struct pod_record *record = bpf_map_lookup_elem(&pod_records, &index);
+	__u32 *slot;
+	__u64 id;
+
+	if (!record)
+		return 1; /* past the end */
+	if (record->netns_cookie != search->cookie)
+		return 0;
+	id = record->cgroup_id;
+	slot = bpf_map_lookup_elem(&pods, &id);
+	if (!slot || *slot != index)
+		return 0;
+	search->found.pod = id;
+	return 1;
+}
+
+/*
+ * The pod whose namespace it is; pod 0: no pod's that is known. Every record is looked at, because nobody but a pod
+ * with sockets of another namespace comes here: nested containers, and who got a socket from another pod.
+ */
+static __always_inline struct caller find_pod_of_netns(__u64 cookie)
+{
+	struct netns_search search = {.cookie = cookie};
+	__u32 *slot;
+
+	bpf_loop(1 << 20, is_pod_of_netns, &search, 0);
+	if (!search.found.pod)
+		return search.found;
+	slot = bpf_map_lookup_elem(&pods, &search.found.pod);
+	search.found.record = slot ? bpf_map_lookup_elem(&pod_records, slot) : NULL;
+	if (search.found.record && search.found.record->cgroup_id != search.found.pod)
+		search.found.record = NULL;
+	return search.found;
+}
+
 static __always_inline const struct policy *policy_by_id(__u64 id)
 {
 	const struct policy *policy = bpf_map_lookup_elem(&policies, &id);

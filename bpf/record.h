@@ -19,14 +19,34 @@ static __always_inline void identify(const struct caller *caller, struct request
 	r->ipv6 = record->flags & POD_FLAG_IPV6;
 }
 
-/* The verdict on what a task of a pod does outbound. */
-static __always_inline struct decision judge(const struct caller *caller, __u64 netns_cookie,
-					     struct request *r)
+/*
+ * The socket is of another pod's namespace, passed over a unix socket: its way out is that pod's, and so is the
+ * policy. Nobody of this pod is that one's proxy by the cgroup.
+ */
+static __always_inline bool hand_over(struct caller *caller, __u64 netns_cookie, struct request *r)
+{
+	struct caller owner;
+
+	if (netns_cookie == host_netns_cookie)
+		return false;
+	owner = find_pod_of_netns(netns_cookie);
+	if (!owner.record)
+		return false;
+	*caller = owner;
+	r->pod = owner.pod;
+	r->proxy_cgroup = false;
+	r->cgroup_only = owner.record->flags & POD_FLAG_PROXY_CGROUP_ONLY;
+	r->ipv6 = owner.record->flags & POD_FLAG_IPV6;
+	return true;
+}
+
+/* The verdict on what a task of a pod does outbound. @caller: then the pod whose policy it is. */
+static __always_inline struct decision judge(struct caller *caller, __u64 netns_cookie, struct request *r)
 {
 	const struct policy *policy;
 
 	identify(caller, r);
-	if (is_foreign_netns(caller->record, netns_cookie))
+	if (is_foreign_netns(caller->record, netns_cookie) && !hand_over(caller, netns_cookie, r))
 		return bypass(REASON_FOREIGN_NETNS);
 	policy = find_policy(caller->record);
 	if (policy)

@@ -81,6 +81,13 @@ static void answer(int listener, const char *name) {
   size = sizeof(peer);
   getpeername(fd, &peer.any, &size);
   dprintf(fd, "%s %s %s %s\n", name, show(&local, a), show(&peer, b), original(fd, &local, c));
+  /* What the client wrote is read, or close() would reset the connection before it has the answer.
+   */
+  struct timeval patience = {.tv_sec = 1};
+  shutdown(fd, SHUT_WR);
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  while (read(fd, a, sizeof(a)) > 0)
+    ;
   close(fd);
 }
 
