@@ -29,14 +29,39 @@ async function addon(root) {
   await run(process.execPath, [join(root, "node_modules/cmake-js/bin/cmake-js"), "compile"], { cwd: root, env });
 }
 
+/**
+ * Of @kubernetes/client-node only KubeConfig is used, which brings every type of the API and a whole fetch() along.
+ * None of its modules does anything but define things, and of node-fetch it wants one class that Node has.
+ */
+const kubeConfigAlone = {
+  name: "kube-config-alone",
+  setup(esbuild) {
+    esbuild.onResolve({ filter: /^node-fetch$/ }, () => ({ path: "node-fetch", namespace: "node-fetch" }));
+    esbuild.onLoad({ filter: /./, namespace: "node-fetch" }, () => ({
+      contents: "export const Headers = globalThis.Headers; export default globalThis.fetch;",
+    }));
+    esbuild.onResolve({ filter: /^\./ }, async ({ path, importer, resolveDir, kind, pluginData }) => {
+      if (pluginData === "resolved" || !importer.includes("@kubernetes/client-node/dist/")) return undefined;
+      return { ...(await esbuild.resolve(path, { resolveDir, kind, pluginData: "resolved" })), sideEffects: false };
+    });
+  },
+};
+
 async function bundle(root, product) {
   // Here, since this file is loaded before node_modules exists.
   const { build: esbuild } = await import("esbuild");
   const outfile = join(root, product);
   try {
+    for (const name of existsSync(join(root, "dist")) ? readdirSync(join(root, "dist")) : []) {
+      if (/^shunt-.*\.js(\.map)?$/.test(name)) rmSync(join(root, "dist", name));
+    }
     await esbuild({
-      entryPoints: [join(root, "src/main.ts")],
-      outfile,
+      entryPoints: [{ in: join(root, "src/main.ts"), out: "shunt" }],
+      outdir: join(root, "dist"),
+      // What is imported when it is needed becomes a file of its own, beside the others.
+      splitting: true,
+      chunkNames: "shunt-[name]-[hash]",
+      plugins: [kubeConfigAlone],
       bundle: true,
       platform: "node",
       format: "esm",

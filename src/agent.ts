@@ -20,19 +20,19 @@ import { type Applied, type Failure, Store } from "./maps/store.js";
 import type { Pod } from "./model/pod.js";
 import { formatPolicyId } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
+import type { OpenSource } from "./model/source.js";
 import type { ProgramStatus, Status } from "./model/status.js";
 import { openCgroupTree } from "./node/cgroups.js";
 import { openNamespaceTracker } from "./node/namespaces.js";
 import type { PodPolicy } from "./policy/podPolicy.js";
 import { openReconciler } from "./reconciler.js";
-import { openManifests } from "./source/manifests.js";
 import { version } from "./version.js";
 
 export interface AgentOptions {
   readonly native: Native;
   readonly log: Logger;
-  /** Directory of manifests. */
-  readonly manifests: string;
+  /** What tells of pods. */
+  readonly openSource: OpenSource;
   /** The pods' root cgroup. */
   readonly cgroupRoot: string;
   /** Mount point of a bpffs; mounted there if it is not. */
@@ -104,6 +104,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
 
   let desired: Desired | undefined;
   let attached = false;
+  let sourceSynced = false;
   let stopped = false;
   let lastEvent = 0;
   const nameOf = (id: bigint): string => desired?.names.get(id) ?? `cgroup ${id}`;
@@ -166,12 +167,14 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     async pass(since) {
       const begin = options.clock();
       changed = since;
+      const fills = sourceSynced;
       const view = { cgroups: tree.pods, namespaces: tracker.known };
       desired = desiredState(source.snapshot(), view, store.have, compile);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const { failures } = await store.apply(diff(store.have, desired.want));
-      onFilled();
+      if (fills) onFilled();
       problems.update([...desired.problems, ...unseen(), ...failures.map(failed)]);
+      source.report?.(problems.current);
       tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));
       options.observe?.reconciled(Number(options.clock() - begin) / 1e9);
     },
@@ -194,13 +197,9 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   const tree = openCgroupTree(options.cgroupRoot, inotify);
   const tracker = openNamespaceTracker({ native, inotify, onChange: () => reconciler.markDirty() });
   onClose(() => tracker.close());
-  const source = openManifests({
-    directory: options.manifests,
-    openInotify: (onEvents) => native.openInotify(onEvents),
-    onChange() {
-      lastEvent = Date.now() / 1e3;
-      reconciler.markDirty();
-    },
+  const source = options.openSource(() => {
+    lastEvent = Date.now() / 1e3;
+    reconciler.markDirty();
   });
   onClose(() => source.close());
 
@@ -210,6 +209,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       .programs()
       .flatMap(({ name, id, tag, section }) => (section.startsWith("iter") ? [] : [{ name, id, tag }]));
   const begin = async (): Promise<void> => {
+    await Promise.race([source.synced, filled]);
+    sourceSynced = true;
     reconciler.markDirty();
     // One pass is enough: where edits do not end, nothing is ever settled.
     await filled;
@@ -220,6 +221,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     const { pods, policies } = store.have;
     const facts = { adopted, pods: pods.size, policies: policies.size, programs: steering(), at: `${options.clock()}` };
     log.info({ event: "ready", ...facts }, "ready");
+    source.ready?.();
   };
   const ready = begin();
   // Whoever awaits it gets the error; nobody may be there yet.
@@ -233,7 +235,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     status: () => ({
       version,
       ready: attached,
-      source: { name: `manifests ${options.manifests}`, synced: source.snapshot().complete, lastEvent },
+      source: { name: source.name, synced: source.snapshot().complete, lastEvent },
       cgroupRoot: options.cgroupRoot,
       bpffs: options.bpffs,
       pods: desired?.pods ?? [],

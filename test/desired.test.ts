@@ -9,6 +9,7 @@ import { policy } from "./samples.js";
 
 const pod = (name: string, addresses: readonly string[] = []): Pod => ({
   uid: `uid-${name}`,
+  cgroupUid: `uid-${name}`,
   namespace: "default",
   name,
   labels: new Map(),
@@ -146,6 +147,24 @@ test("while the source is not complete, a pod that it does not name keeps everyt
   assert.equal([...partly.want.pods.keys()], [100n]);
   assert.is(partly.want.pods.get(100n)?.policy, 5n);
   assert.is(desiredState(snapshot([]), node("uid-a"), have, () => enrolled(1n)).want.pods.size, 0);
+});
+
+test("a static pod has the cgroup that its file's hash names, unless another pod bears that uid itself", () => {
+  const mirror = { ...pod("mirror"), cgroupUid: "hash" };
+  const at = (pods: readonly Pod[]) => desiredState(snapshot(pods), node("hash"), nothing, () => enrolled(1n));
+  assert.equal([...at([mirror]).want.pods.keys()], [100n]);
+
+  // Whoever may create pods may annotate one so.
+  const victim = { ...pod("victim"), uid: "hash", cgroupUid: "hash" };
+  for (const pods of [
+    [mirror, victim],
+    [victim, mirror],
+  ]) {
+    const found = at(pods);
+    assert.equal([...found.names], [[100n, "default/victim"]]);
+    assert.match(found.problems[0]?.why ?? "", "its cgroup is that of default/victim");
+    assert.is(found.problems[0]?.pod, "default/mirror");
+  }
 });
 
 test.run();

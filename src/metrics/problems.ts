@@ -4,7 +4,10 @@ import type { Problem } from "../model/problem.js";
 import { type Collector, gauge } from "./collector.js";
 
 type Kind = Problem["kind"];
-const every = { document: 0, pod: 0, annotation: 0, cgroup: 0, namespace: 0, kernel: 0 } satisfies Record<Kind, 0>;
+const every = { document: 0, pod: 0, annotation: 0, cgroup: 0, namespace: 0, kernel: 0, source: 0 } satisfies Record<
+  Kind,
+  0
+>;
 /** Every one of them, or it does not compile. */
 const kinds = Object.keys(every) as Kind[];
 

@@ -7,6 +7,9 @@ import { z } from "zod";
 import type { Container, Pod } from "./pod.js";
 import { type Problem, shownValue } from "./problem.js";
 
+/** On the object that stands for a static pod: kubelet made the pod before the API server knew of it, under this uid. */
+const mirrorKey = "kubernetes.io/config.mirror";
+
 /** Problems of one document that are listed; a document of another shape altogether would have hundreds. */
 const listedProblems = 8;
 
@@ -96,6 +99,7 @@ export function readPod(document: unknown, where: string): { pod?: Pod; problems
 
   const pod: Pod = {
     uid: metadata.uid,
+    cgroupUid: annotations.get(mirrorKey) || metadata.uid,
     namespace: metadata.namespace,
     name: metadata.name,
     labels,

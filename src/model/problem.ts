@@ -1,7 +1,7 @@
 /** Something that is wrong with the input. Parsing returns values and problems; it never throws for bad input. */
 export interface Problem {
   /** A short, closed word for the metric's label. */
-  readonly kind: "document" | "pod" | "annotation" | "cgroup" | "namespace" | "kernel";
+  readonly kind: "document" | "pod" | "annotation" | "cgroup" | "namespace" | "kernel" | "source";
   /** Where it stands: `pods/a.yaml:12`, or "" if it does not come from a file. */
   readonly where: string;
   /** `namespace/name`, or "" if no pod is concerned (or known). */

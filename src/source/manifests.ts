@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
 import { type Pod, podName, type Snapshot } from "../model/pod.js";
 import type { Problem } from "../model/problem.js";
+import type { Source } from "../model/source.js";
 import { type FileContent, readDocuments } from "./documents.js";
 
 /** Bits of <sys/inotify.h>. */
@@ -37,12 +38,6 @@ const watchMask =
 const largestFile = 16 * 1024 * 1024;
 /** ms between attempts to find a directory again that went away. */
 const retryInterval = 500;
-
-export interface ManifestSource {
-  /** What the directory says now. */
-  snapshot(): Snapshot;
-  close(): void;
-}
 
 export interface ManifestOptions {
   readonly directory: string;
@@ -119,7 +114,7 @@ export function mergeFiles(
 }
 
 /** @throws ENOENT, ENOTDIR or EACCES if the directory cannot be read at all at the start. */
-export function openManifests(options: ManifestOptions): ManifestSource {
+export function openManifests(options: ManifestOptions): Source {
   const { directory } = options;
   const files = new Map<string, FileContent>();
   /** Files that broke before they were ever seen whole: what they hold is not known. */
@@ -194,6 +189,8 @@ export function openManifests(options: ManifestOptions): ManifestSource {
   }
 
   return {
+    name: `manifests ${directory}`,
+    synced: Promise.resolve(),
     snapshot: () => mergeFiles(files, lost === undefined ? [] : [lost], lost === undefined && unknown.size === 0),
     close() {
       closed = true;

@@ -1,0 +1,159 @@
+/**
+ * A cluster as a source: the pods of this node, and of the whole cluster what decides over them: Sidecars,
+ * namespaces and the mesh's configuration.
+ *
+ * An API server that is away, or refuses, changes nothing: what it said last holds. Before everything has been
+ * read once there is no snapshot to go by, because a pod without its Sidecar would get another policy.
+ */
+import { type Pod, podName, type Snapshot } from "../../model/pod.js";
+import { readPod } from "../../model/podDocument.js";
+import type { Problem } from "../../model/problem.js";
+import type { Source } from "../../model/source.js";
+import type { Client } from "./client.js";
+import { type Meta, withoutManagedFields } from "./meta.js";
+import { openReflector, type Reflector, type Times } from "./reflector.js";
+import { locateSidecars } from "./sidecars.js";
+
+/** An object as the server gave it, for whoever knows how to read it. The same object while it is unchanged. */
+export interface ClusterDocument {
+  readonly document: unknown;
+  /** For messages: `Sidecar shop/default`. */
+  readonly where: string;
+}
+
+export interface ClusterDocuments {
+  /** Of all namespaces, sorted by namespace, then name. */
+  readonly sidecars: readonly ClusterDocument[];
+  readonly namespaces: readonly ClusterDocument[];
+  /** The ConfigMap `istio` of the root namespace. */
+  readonly mesh: ClusterDocument | undefined;
+}
+
+export interface KubernetesSnapshot extends Snapshot {
+  readonly documents: ClusterDocuments;
+}
+
+export interface KubernetesSource extends Source {
+  snapshot(): KubernetesSnapshot;
+}
+
+export interface KubernetesOptions {
+  readonly client: Client;
+  /** Of this machine, as `spec.nodeName` has it. */
+  readonly node: string;
+  /** Where Istio's own configuration is. */
+  readonly rootNamespace: string;
+  /** For people: `kubeconfig /etc/…`. */
+  readonly name: string;
+  readonly times: Times;
+  /** Another snapshot is to be had. */
+  onChange(): void;
+}
+
+interface ReadPod {
+  readonly pod: Pod | undefined;
+  readonly problems: readonly Problem[];
+}
+
+/** A pod that cannot be read stays as it was: read without its containers it would seem to want no capture. */
+function readDocument(document: unknown, _meta: Meta, before: ReadPod | undefined): ReadPod {
+  const { pod = before?.pod, problems } = readPod(document, "");
+  return { pod, problems };
+}
+
+const keepAs =
+  (kind: string) =>
+  (document: unknown, { namespace, name }: Meta): ClusterDocument => ({
+    document: withoutManagedFields(document),
+    where: `${kind} ${namespace === "" ? "" : `${namespace}/`}${name}`,
+  });
+
+const byText =
+  <T>(text: (item: T) => string) =>
+  (a: T, b: T): number =>
+    text(a) < text(b) ? -1 : 1;
+
+export function openKubernetes(options: KubernetesOptions): KubernetesSource {
+  const { client, node, rootNamespace, times } = options;
+  let snapshot: KubernetesSnapshot | undefined;
+  let closed = false;
+  let onSynced = (): void => {};
+  const synced = new Promise<void>((resolve) => {
+    onSynced = resolve;
+  });
+
+  const allSynced = (): boolean => all.every(({ reflector }) => reflector.synced);
+  const onChange = (): void => {
+    snapshot = undefined;
+    if (closed) return;
+    if (allSynced()) onSynced();
+    options.onChange();
+  };
+  const at = (path: string) => async (): Promise<string> => path;
+  const fixed = { client, times, onChange };
+  const pods = openReflector({
+    ...fixed,
+    locate: at("/api/v1/pods"),
+    query: { fieldSelector: `spec.nodeName=${node}` },
+    read: readDocument,
+  });
+  const sidecars = openReflector({
+    ...fixed,
+    locate: locateSidecars(client, times.listSilence),
+    query: {},
+    read: keepAs("Sidecar"),
+  });
+  const namespaces = openReflector({
+    ...fixed,
+    locate: at("/api/v1/namespaces"),
+    query: {},
+    read: keepAs("Namespace"),
+  });
+  const mesh = openReflector({
+    ...fixed,
+    locate: at(`/api/v1/namespaces/${rootNamespace}/configmaps`),
+    query: { fieldSelector: "metadata.name=istio" },
+    read: keepAs("ConfigMap"),
+  });
+  const all: readonly { readonly kind: string; readonly reflector: Reflector<unknown> }[] = [
+    { kind: "pods", reflector: pods },
+    { kind: "sidecars", reflector: sidecars },
+    { kind: "namespaces", reflector: namespaces },
+    { kind: "configmaps", reflector: mesh },
+  ];
+
+  const documents = (reflector: Reflector<ClusterDocument>): ClusterDocument[] =>
+    [...reflector.items.values()].sort(byText(({ where }) => where));
+  const make = (): KubernetesSnapshot => {
+    const complete = allSynced();
+    const read = [...pods.items.values()];
+    const known = read.flatMap(({ pod }) => pod ?? []).sort(byText((pod) => `${podName(pod)}/${pod.uid}`));
+    const troubles = all.flatMap(({ kind, reflector }) =>
+      reflector.trouble === "" ? [] : [sourceProblem(options.name, kind, reflector)],
+    );
+    return {
+      pods: complete ? known : [],
+      problems: [...troubles, ...read.flatMap(({ problems }) => problems)],
+      complete,
+      documents: { sidecars: documents(sidecars), namespaces: documents(namespaces), mesh: documents(mesh)[0] },
+    };
+  };
+
+  return {
+    name: options.name,
+    synced,
+    snapshot() {
+      snapshot ??= make();
+      return snapshot;
+    },
+    close() {
+      closed = true;
+      for (const { reflector } of all) reflector.close();
+    },
+  };
+}
+
+function sourceProblem(where: string, key: string, { synced, trouble }: Reflector<unknown>): Problem {
+  const effect = synced ? "what is known of them stays as it is" : "nothing is changed until they have been read";
+  return { kind: "source", where, pod: "", key, value: "", why: `${trouble}: ${effect}` };
+}
