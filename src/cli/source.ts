@@ -49,5 +49,6 @@ export function sourceOpener(choice: SourceChoice, inotify: Native["openInotify"
   const name = `${kubeconfig === undefined ? "the cluster" : `kubeconfig ${kubeconfig}`}, node ${node}`;
   log.info({ event: "source", source: name, node }, name);
   const client = openClient(accessTo(kubeconfig), `shunt/${version}`);
-  return (onChange) => openKubernetes({ client, node, rootNamespace, name, times: defaultTimes, onChange });
+  const onNote = (level: "info" | "warn", text: string): void => log[level]({ event: "cluster" }, text);
+  return (onChange) => openKubernetes({ client, node, rootNamespace, name, times: defaultTimes, onChange, onNote });
 }

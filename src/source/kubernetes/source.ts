@@ -10,9 +10,11 @@ import { readPod } from "../../model/podDocument.js";
 import type { Problem } from "../../model/problem.js";
 import type { Source } from "../../model/source.js";
 import type { Client } from "./client.js";
-import { type Meta, withoutManagedFields } from "./meta.js";
+import { type EventObject, openEvents } from "./events.js";
+import { type Meta, metaOf, withoutManagedFields } from "./meta.js";
 import { openReflector, type Reflector, type Times } from "./reflector.js";
 import { locateSidecars } from "./sidecars.js";
+import { removeTaint, taintKey } from "./taint.js";
 
 /** An object as the server gave it, for whoever knows how to read it. The same object while it is unchanged. */
 export interface ClusterDocument {
@@ -48,6 +50,8 @@ export interface KubernetesOptions {
   readonly times: Times;
   /** Another snapshot is to be had. */
   onChange(): void;
+  /** What happened between the agent and the cluster, in words. */
+  onNote(level: "info" | "warn", text: string): void;
 }
 
 interface ReadPod {
@@ -139,18 +143,58 @@ export function openKubernetes(options: KubernetesOptions): KubernetesSource {
     };
   };
 
-  return {
+  const events = openEvents({
+    client,
+    node,
+    find: (problem) => objectOf(problem, api.snapshot()),
+    onRefused: (why) => options.onNote("warn", `a problem could not be made an Event: ${why}`),
+  });
+  const ended = new AbortController();
+  const api: KubernetesSource = {
     name: options.name,
     synced,
     snapshot() {
       snapshot ??= make();
       return snapshot;
     },
+    report: (problems) => events.update(problems),
+    ready() {
+      void removeTaint({
+        client,
+        node,
+        signal: ended.signal,
+        onRemoved: () => options.onNote("info", `the taint ${taintKey} was removed from node ${node}`),
+        onTrouble: (why) => options.onNote("warn", `the taint ${taintKey} cannot be removed from node ${node}: ${why}`),
+      });
+    },
     close() {
       closed = true;
+      ended.abort();
+      events.close();
       for (const { reflector } of all) reflector.close();
     },
   };
+  return api;
+}
+
+/** What a problem is a problem of: the pod that it names, else the Sidecar that it stands in. */
+function objectOf(problem: Problem, { pods, documents }: KubernetesSnapshot): EventObject | undefined {
+  const pod = problem.pod === "" ? undefined : pods.find((each) => podName(each) === problem.pod);
+  if (pod !== undefined) {
+    const { namespace, name, uid } = pod;
+    return { apiVersion: "v1", kind: "Pod", namespace, name, uid };
+  }
+  const found = documents.sidecars.find(({ where }) => where === problem.where)?.document;
+  const meta = metaOf(found);
+  if (meta === undefined) return undefined;
+  const { namespace, name, uid } = meta;
+  return { apiVersion: sidecarVersion(found), kind: "Sidecar", namespace, name, uid };
+}
+
+/** The items of a list do not say their version; any that the cluster serves names the same object. */
+function sidecarVersion(document: unknown): string {
+  const { apiVersion } = (document ?? {}) as { apiVersion?: unknown };
+  return typeof apiVersion === "string" ? apiVersion : "networking.istio.io/v1";
 }
 
 function sourceProblem(where: string, key: string, { synced, trouble }: Reflector<unknown>): Problem {

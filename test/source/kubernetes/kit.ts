@@ -19,6 +19,7 @@ export const quick: Times = {
 
 export interface Opened {
   readonly source: KubernetesSource;
+  readonly notes: readonly string[];
   /** Number of calls of `onChange`. */
   changes(): number;
 }
@@ -30,6 +31,7 @@ export async function withSource<T>(
   use: (opened: Opened) => Promise<T>,
 ): Promise<T> {
   let changes = 0;
+  const notes: string[] = [];
   const source = openKubernetes({
     client: openClient(accessTo(bed.kubeconfig), "shunt/test"),
     node: options.node,
@@ -39,9 +41,10 @@ export async function withSource<T>(
     onChange() {
       changes++;
     },
+    onNote: (_level, text) => notes.push(text),
   });
   try {
-    return await use({ source, changes: () => changes });
+    return await use({ source, notes, changes: () => changes });
   } finally {
     source.close();
   }

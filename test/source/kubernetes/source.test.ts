@@ -280,6 +280,50 @@ const cases: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
+  async "a problem becomes an Event of its pod, and the node's taint goes when the agent is ready"({
+    bed,
+    node,
+    synced,
+  }) {
+    const name = unique("bad");
+    const taints = [
+      { key: "shunt.dev/agent-not-ready", effect: "NoSchedule" },
+      { key: "other", effect: "NoSchedule" },
+    ];
+    await bed.admin("/api/v1/nodes", { method: "POST", body: { metadata: { name: node }, spec: { taints } } });
+    const { uid } = await makePod(bed, { name, node });
+    await synced(async ({ source, notes }) => {
+      const problem = {
+        kind: "annotation",
+        where: "",
+        pod: `default/${name}`,
+        key: "k",
+        value: "v",
+        why: "w",
+      } as const;
+      source.report?.([problem]);
+      source.report?.([problem]);
+      source.ready?.();
+      await until(() => notes.length > 0);
+      assert.equal(notes, [`the taint shunt.dev/agent-not-ready was removed from node ${node}`]);
+      const left = (await bed.admin(`/api/v1/nodes/${node}`)) as { spec: { taints: { key: string }[] } };
+      assert.equal(left.spec.taints.map(({ key }) => key).includes("shunt.dev/agent-not-ready"), false);
+      assert.ok(left.spec.taints.some(({ key }) => key === "other"));
+
+      type Event = { involvedObject: { uid: string }; message: string };
+      const events = async (): Promise<Event[]> => {
+        const all = (await bed.admin("/api/v1/namespaces/default/events")) as { items: Event[] };
+        return all.items.filter(({ involvedObject }) => involvedObject.uid === uid);
+      };
+      let found: Event[] = [];
+      for (let left = 100; found.length === 0 && left > 0; left--) found = await events();
+      assert.equal(
+        found.map(({ message }) => message),
+        ['k="v": w'],
+      );
+    });
+  },
+
   async "250 pods"({ bed, node, synced }) {
     const all = Array.from({ length: 250 }, (_, i) => unique(`many-${`${i}`.padStart(3, "0")}`));
     await Promise.all(all.map((name) => makePod(bed, { name, node })));
