@@ -82,7 +82,7 @@ export function openEvents(options: EventOptions): EventReporter {
   const told = new Map<string, number>();
   let tokens = burst;
   let filled = performance.now();
-  let running: Promise<void> | undefined;
+  let running = false;
   let renew: NodeJS.Timeout | undefined;
 
   const due = (): string | undefined => {
@@ -133,9 +133,10 @@ export function openEvents(options: EventOptions): EventReporter {
     }
   };
   const start = (): void => {
-    if (signal.aborted) return;
-    running ??= run().finally(() => {
-      running = undefined;
+    if (signal.aborted || running) return;
+    running = true;
+    void run().finally(() => {
+      running = false;
       clearTimeout(renew);
       if (standing.size > 0 && !signal.aborted) renew = setTimeout(start, renewal).unref();
     });
