@@ -2,6 +2,8 @@
  * The source against an API server: always against the double, and where KUBEBUILDER_ASSETS names one
  * against a real one as well, but for Sidecars. Both beds serve one test after the other, each test with a node of its own.
  */
+import { readFileSync } from "node:fs";
+import { load } from "js-yaml";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type ClusterBed, openDoubleBed } from "./clusterBed.js";
@@ -335,6 +337,17 @@ const cases: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   },
 };
 
+const deploy = new URL("../../../deploy/base/daemonset.yaml", import.meta.url);
+/** What the double would not notice. */
+const onlyReal: typeof cases = {
+  async "the DaemonSet of deploy/ is one that the server accepts"({ bed }) {
+    const path = "/apis/apps/v1/namespaces/shunt-system/daemonsets";
+    const made = await bed.admin(path, { method: "POST", body: load(readFileSync(deploy, "utf8")) });
+    const { spec } = made as { spec: { template: { spec: { containers: { securityContext: object }[] } } } };
+    assert.is(Reflect.get(spec.template.spec.containers[0]?.securityContext ?? {}, "privileged"), undefined);
+  },
+};
+
 /** For a server that does not survive custom resources: {@link openRealBed}. */
 const withSidecars = new Set(Object.keys(cases).filter((name) => name.startsWith("Sidecars")));
 
@@ -354,8 +367,9 @@ for (const { name: which, open } of beds) {
   test.after(async () => {
     await bed.close();
   });
-  for (const [name, run] of Object.entries(cases)) {
-    if (open === openRealBed && withSidecars.has(name)) continue;
+  const real = open === openRealBed;
+  for (const [name, run] of Object.entries(real ? { ...cases, ...onlyReal } : cases)) {
+    if (real && withSidecars.has(name)) continue;
     test(name, async () => {
       const node = unique("node");
       await run({
