@@ -6,8 +6,8 @@ import type { Logger } from "../log.js";
 import type { OpenSource } from "../model/source.js";
 import { accessTo, isInCluster } from "../source/kubernetes/access.js";
 import { openClient } from "../source/kubernetes/client.js";
-import { defaultTimes } from "../source/kubernetes/reflector.js";
 import { openKubernetes } from "../source/kubernetes/source.js";
+import { defaultTimes } from "../source/kubernetes/times.js";
 import { openManifests } from "../source/manifests.js";
 import { version } from "../version.js";
 

@@ -20,6 +20,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Not a byte came for longer than was allowed. */
+export class Silence extends Error {}
+
 export interface ApiRequest {
   readonly method?: "GET" | "POST" | "PATCH";
   /** `/api/v1/pods`. */
@@ -34,7 +37,7 @@ export interface ApiRequest {
 }
 
 export interface Client {
-  /** @throws ApiError, or what kept the request from being answered. */
+  /** @throws ApiError, Silence, or what kept the request from being answered. */
   json(request: ApiRequest): Promise<unknown>;
   /** Hands each line of the answer on as it comes; resolves when the server ends it. @throws as `json` does. */
   lines(request: ApiRequest, reader: LineReader): Promise<void>;
@@ -69,7 +72,7 @@ export function openClient(access: GetAccess, userAgent: string): Client {
       timer = setTimeout(() => silent.abort(), limit);
       return await use(response, () => timer.refresh());
     } catch (error) {
-      if (silent.signal.aborted) throw new Error(`no answer for ${limit / 1000} s`);
+      if (silent.signal.aborted) throw new Silence(`no answer for ${limit / 1000} s`);
       throw error;
     } finally {
       clearTimeout(timer);

@@ -8,34 +8,9 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeBackoff } from "./backoff.js";
-import { ApiError, type Client } from "./client.js";
+import { ApiError, type Client, Silence } from "./client.js";
 import { type Meta, metaOf } from "./meta.js";
-
-/** ms, all of them. */
-export interface Times {
-  /** Without a byte of a list: the connection is taken for dead. */
-  readonly listSilence: number;
-  /** Without a byte of a watch. The server's bookmarks come once a minute, though it promises none. */
-  readonly watchSilence: number;
-  /** The shortest time after which the server is asked to end a watch; the longest is twice that. */
-  readonly watchLength: number;
-  readonly firstRetry: number;
-  readonly longestRetry: number;
-  /** Between looks for a kind of object that the server does not know. */
-  readonly longestLook: number;
-  /** How long the server must say so before what was known of that kind is given up. */
-  readonly goneAfter: number;
-}
-
-export const defaultTimes: Times = {
-  listSilence: 30_000,
-  watchSilence: 130_000,
-  watchLength: 300_000,
-  firstRetry: 200,
-  longestRetry: 15_000,
-  longestLook: 75_000,
-  goneAfter: 30_000,
-};
+import type { Times } from "./times.js";
 
 /** Objects a page: a page of pods has some 5 MB at most. */
 const pageSize = 250;
@@ -146,7 +121,7 @@ export function openReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   const watch = async (at: string, from: string): Promise<void> => {
     const seconds = Math.ceil((times.watchLength * (1 + Math.random())) / 1000);
     const begin = performance.now();
-    let heard = false;
+    let [opened, heard] = [false, false];
     const lasted = (): number => performance.now() - begin;
     const more = {
       watch: "true",
@@ -160,8 +135,15 @@ export function openReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
       heard = true;
       backoff.reset();
     };
+    const onOpen = (): void => {
+      opened = true;
+      say("");
+    };
     try {
-      await client.lines(request, { silence: times.watchSilence, onOpen: () => say(""), onLine });
+      await client.lines(request, { silence: times.watchSilence, onOpen, onLine });
+    } catch (error) {
+      // Either the connection is dead or nothing happens in the cluster: to ask again tells, and costs little.
+      if (!(error instanceof Silence && opened)) throw error;
     } finally {
       if (lasted() > times.longestRetry) backoff.reset();
     }

@@ -12,9 +12,10 @@ import type { Source } from "../../model/source.js";
 import type { Client } from "./client.js";
 import { type EventObject, openEvents } from "./events.js";
 import { type Meta, metaOf, withoutManagedFields } from "./meta.js";
-import { openReflector, type Reflector, type Times } from "./reflector.js";
+import { openReflector, type Reflector } from "./reflector.js";
 import { locateSidecars } from "./sidecars.js";
 import { removeTaint, taintKey } from "./taint.js";
+import type { Times } from "./times.js";
 
 /** An object as the server gave it, for whoever knows how to read it. The same object while it is unchanged. */
 export interface ClusterDocument {

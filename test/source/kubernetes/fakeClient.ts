@@ -1,11 +1,14 @@
-import type { ApiRequest, Client } from "../../../src/source/kubernetes/client.js";
+import type { ApiRequest, Client, LineReader } from "../../../src/source/kubernetes/client.js";
 
 export interface FakeClient extends Client {
   readonly requests: ApiRequest[];
 }
 
 /** A client whose answers are a function; an error that it throws is the answer. */
-export function fakeClient(answer: (request: ApiRequest, count: number) => unknown): FakeClient {
+export function fakeClient(
+  answer: (request: ApiRequest, count: number) => unknown,
+  watch: (reader: LineReader, request: ApiRequest) => Promise<void> = () => Promise.reject(new Error("no watch here")),
+): FakeClient {
   const requests: ApiRequest[] = [];
   return {
     requests,
@@ -13,6 +16,9 @@ export function fakeClient(answer: (request: ApiRequest, count: number) => unkno
       requests.push(request);
       return answer(request, requests.length);
     },
-    lines: () => Promise.reject(new Error("no lines here")),
+    async lines(request, reader) {
+      requests.push(request);
+      await watch(reader, request);
+    },
   };
 }

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { accessTo } from "../../../src/source/kubernetes/access.js";
 import { openClient } from "../../../src/source/kubernetes/client.js";
-import { defaultTimes, type Times } from "../../../src/source/kubernetes/reflector.js";
 import { type KubernetesSource, openKubernetes } from "../../../src/source/kubernetes/source.js";
+import { defaultTimes, type Times } from "../../../src/source/kubernetes/times.js";
 import type { ClusterBed } from "./clusterBed.js";
 
 /** Everything that is seconds and minutes otherwise, in tenths of seconds. */
