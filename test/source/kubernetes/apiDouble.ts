@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { applyPatch, type Document, selects } from "./documents.js";
 
 interface Change {
@@ -52,7 +53,14 @@ export interface ApiDouble {
   close(): Promise<void>;
 }
 
-export async function openApiDouble(options: { readonly bookmarks: number }): Promise<ApiDouble> {
+export interface ApiDoubleOptions {
+  /** ms between bookmarks. */
+  readonly bookmarks: number;
+  /** Behind a real server, which has asked already who it is and whether he may. */
+  readonly behind?: { readonly key: Buffer; readonly cert: Buffer };
+}
+
+export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDouble> {
   const objects = new Map<string, Document>();
   const watchers = new Set<Watcher>();
   let changes: Change[] = [];
@@ -133,7 +141,7 @@ export async function openApiDouble(options: { readonly bookmarks: number }): Pr
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<object | undefined> => {
     const url = new URL(request.url ?? "", "http://double");
     const { method = "GET" } = request;
-    const token = request.headers.authorization?.replace(/^Bearer /, "") ?? "";
+    const token = options.behind ? "admin" : (request.headers.authorization?.replace(/^Bearer /, "") ?? "");
     if (token !== "admin") {
       if (!double.tokens.has(token)) throw new Refusal(401, "Unauthorized", "Unauthorized");
       double.requests.push(`${method} ${request.url}`);
@@ -171,7 +179,7 @@ export async function openApiDouble(options: { readonly bookmarks: number }): Pr
     return store({ ...at, name }, body, objects.get(keyOf({ ...at, name })));
   };
 
-  const server = createServer((request, response) => {
+  const respond = (request: IncomingMessage, response: ServerResponse): void => {
     answer(request, response).then(
       (body) => {
         if (body === undefined) return;
@@ -184,7 +192,8 @@ export async function openApiDouble(options: { readonly bookmarks: number }): Pr
         response.end(JSON.stringify({ kind: "Status", status: "Failure", code, reason, message: error.message }));
       },
     );
-  });
+  };
+  const server = options.behind ? createTlsServer(options.behind, respond) : createServer(respond);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const double: ApiDouble = {
     port: (server.address() as { port: number }).port,

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { loadAll } from "js-yaml";
 import { ApiError } from "../../../src/source/kubernetes/client.js";
+import { type ApiDouble, openApiDouble } from "./apiDouble.js";
 import { adminOf, type ClusterBed, kubeconfigText, scratch } from "./clusterBed.js";
 import { openWire } from "./wire.js";
 
@@ -32,18 +33,19 @@ async function end(child: ChildProcess | undefined): Promise<void> {
   await exited;
 }
 
-/** Custom resource definition of Sidecar, as far as the server needs one. */
-function sidecarCrd(versions: readonly string[]): object {
-  const schema = { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } };
+/** That a version of Sidecar's group is served by a server behind this one. */
+function apiService(version: string, priority: number, port: number): object {
   return {
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: { name: "sidecars.networking.istio.io" },
+    apiVersion: "apiregistration.k8s.io/v1",
+    kind: "APIService",
+    metadata: { name: `${version}.networking.istio.io` },
     spec: {
       group: "networking.istio.io",
-      scope: "Namespaced",
-      names: { plural: "sidecars", singular: "sidecar", kind: "Sidecar", listKind: "SidecarList" },
-      versions: versions.map((name, i) => ({ name, served: true, storage: i === 0, schema })),
+      version,
+      groupPriorityMinimum: 1000,
+      versionPriority: priority,
+      insecureSkipTLSVerify: true,
+      service: { namespace: "default", name: "sidecars", port },
     },
   };
 }
@@ -70,14 +72,15 @@ function collectionOf({ apiVersion, kind, metadata }: Manifest): string {
 }
 
 /**
- * It must not be given custom resources. The kube-apiserver 1.20.2 at hand was built with Go 1.19 and a reflect2 that
- * knows Go 1.17's maps: it dies of SIGSEGV in GetObjectMeta whenever it reads or writes one. Kinds may be defined.
+ * Sidecars are the double's, behind the real server's aggregation layer: names, versions, rights and streams are the
+ * real one's. It must not be given custom resources: the kube-apiserver 1.20.2 at hand was built with Go 1.19 and a
+ * reflect2 that knows Go 1.17's maps, and dies of SIGSEGV in GetObjectMeta whenever it reads or writes one.
  */
 export async function openRealBed(): Promise<ClusterBed> {
   const files = scratch();
   const [etcdPort, peerPort, port] = [await freePort(), await freePort(), await freePort()];
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-  const key = files.write("sa.key", privateKey.export({ type: "pkcs1", format: "pem" }).toString());
+  const accountKey = files.write("sa.key", privateKey.export({ type: "pkcs1", format: "pem" }).toString());
   const log = openSync(files.path("log"), "a");
   const start = (name: string, ...args: readonly string[]): ChildProcess =>
     spawn(join(assets, name), args, { stdio: ["ignore", log, log] });
@@ -93,7 +96,7 @@ export async function openRealBed(): Promise<ClusterBed> {
       "kube-apiserver",
       ...["--etcd-servers", etcdUrl, "--secure-port", `${port}`, "--bind-address", "127.0.0.1"],
       ...["--cert-dir", files.path("certificates"), "--token-auth-file", tokens, "--authorization-mode", "RBAC"],
-      ...["--service-account-key-file", key, "--service-account-signing-key-file", key],
+      ...["--service-account-key-file", accountKey, "--service-account-signing-key-file", accountKey],
       ...["--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16"],
       ...["--disable-admission-plugins", "ServiceAccount", "--allow-privileged"],
     );
@@ -129,8 +132,10 @@ export async function openRealBed(): Promise<ClusterBed> {
     const made = await admin(`${accountPath}/shunt/token`, { method: "POST", body });
     files.write("token", `${(made as { status: { token: string } }).status.token}\n`);
   };
+  let behind: ApiDouble | undefined;
   const close = async (): Promise<void> => {
     await wire.close();
+    await behind?.close();
     if (server.exitCode !== null || server.signalCode !== null) {
       console.error(`the API server died:\n${fatal(readFileSync(files.path("log"), "utf8"))}`);
     }
@@ -143,13 +148,20 @@ export async function openRealBed(): Promise<ClusterBed> {
     for (const name of ["shunt-system", "istio-system"]) {
       await admin("/api/v1/namespaces", { method: "POST", body: { metadata: { name } } });
     }
+    const service = { metadata: { name: "sidecars" }, spec: { type: "ExternalName", externalName: "localhost" } };
+    await admin("/api/v1/namespaces/default/services", { method: "POST", body: service });
     // The server makes its own roles first.
     for (const each of manifests) await until(() => admin(collectionOf(each), { method: "POST", body: each }));
     await newToken();
+    const [key, cert] = ["key", "crt"].map((end) => readFileSync(files.path(`certificates/apiserver.${end}`)));
+    if (key === undefined || cert === undefined) throw new Error("no certificate");
+    behind = await openApiDouble({ bookmarks: 200, behind: { key, cert } });
   } catch (error) {
     await close();
     throw error;
   }
+  const sidecars = behind;
+  let served: readonly string[] = [];
 
   return {
     kind: "a real API server",
@@ -158,18 +170,18 @@ export async function openRealBed(): Promise<ClusterBed> {
     wire,
     admin,
     async serveSidecars(...versions) {
-      const crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-      const one = `${crds}/sidecars.networking.istio.io`;
-      const gone = async (): Promise<void> => {
-        const found = await admin(one).catch((error: ApiError) => error);
+      const services = "/apis/apiregistration.k8s.io/v1/apiservices";
+      for (const version of served) await admin(`${services}/${version}.networking.istio.io`, { delete: true });
+      await until(async () => {
+        const found = await admin("/apis/networking.istio.io").catch((error: ApiError) => error);
         if (!(found instanceof ApiError && found.status === 404)) throw new Error("the kind is still there");
-      };
-      if (!((await admin(one).catch((error: ApiError) => error)) instanceof ApiError))
-        await admin(one, { delete: true });
-      await until(gone);
-      if (versions.length === 0) return;
-      await admin(crds, { method: "POST", body: sidecarCrd(versions) });
-      await until(() => admin(`/apis/networking.istio.io/${versions[0]}/sidecars`));
+      });
+      sidecars.serveSidecars(versions);
+      for (const [i, version] of versions.entries()) {
+        await admin(services, { method: "POST", body: apiService(version, 100 - i, sidecars.port) });
+        await until(() => admin(`/apis/networking.istio.io/${version}/sidecars`));
+      }
+      served = versions;
     },
     async forgetHistory() {
       // A new server keeps no events of before its start, and etcd none of before the compaction.

@@ -1,6 +1,6 @@
 /**
  * The source against an API server: always against the double, and where KUBEBUILDER_ASSETS names one
- * against a real one as well, but for Sidecars. Both beds serve one test after the other, each test with a node of its own.
+ * against a real one as well. Both beds serve one test after the other, each test with a node of its own.
  */
 import { readFileSync } from "node:fs";
 import { load } from "js-yaml";
@@ -348,9 +348,6 @@ const onlyReal: typeof cases = {
   },
 };
 
-/** For a server that does not survive custom resources: {@link openRealBed}. */
-const withSidecars = new Set(Object.keys(cases).filter((name) => name.startsWith("Sidecars")));
-
 const beds = [
   { name: "the double", open: openDoubleBed },
   ...(assets === "" ? [] : [{ name: "a real API server", open: openRealBed }]),
@@ -369,7 +366,6 @@ for (const { name: which, open } of beds) {
   });
   const real = open === openRealBed;
   for (const [name, run] of Object.entries(real ? { ...cases, ...onlyReal } : cases)) {
-    if (real && withSidecars.has(name)) continue;
     test(name, async () => {
       const node = unique("node");
       await run({
