@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { applyPatch, type Document, selects } from "./documents.js";
+import { applyPatch, type Document, kinds, selects, type Target, targetOf } from "./documents.js";
 
 interface Change {
   readonly version: number;
@@ -20,12 +20,6 @@ interface Watcher {
   readonly namespace: string;
   readonly selector: string;
   readonly response: ServerResponse;
-}
-
-interface Target {
-  readonly resource: string;
-  readonly namespace: string;
-  readonly name: string;
 }
 
 class Refusal extends Error {
@@ -216,26 +210,6 @@ export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDoubl
     },
   };
   return double;
-}
-
-const kinds: Readonly<Record<string, string>> = {
-  pods: "Pod",
-  namespaces: "Namespace",
-  configmaps: "ConfigMap",
-  sidecars: "Sidecar",
-  nodes: "Node",
-  events: "Event",
-};
-
-function targetOf(path: string, sidecarVersions: readonly string[]): Target | undefined {
-  const [, core, sidecarVersion, rest = ""] =
-    /^\/(?:(api\/v1)|apis\/networking\.istio\.io\/([^/]+))\/(.*)$/.exec(path) ?? [];
-  const parts = rest.split("/").filter((part) => part !== "status");
-  const inNamespace = parts[0] === "namespaces" && parts.length > 2;
-  const [resource = "", name = ""] = inNamespace ? parts.slice(2) : parts;
-  const known = core ? resource in kinds && resource !== "sidecars" : sidecarVersions.includes(sidecarVersion ?? "");
-  if (!known || (!core && resource !== "sidecars")) return undefined;
-  return { resource, namespace: inNamespace ? (parts[1] ?? "") : "", name };
 }
 
 function tell({ response, selector, namespace }: Watcher, { type, object, before }: Change): void {

@@ -1,5 +1,5 @@
 /** A cluster to test with: the double, or a real API server. What a test does to it goes through here. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { accessTo } from "../../../src/source/kubernetes/access.js";
@@ -53,9 +53,19 @@ export function kubeconfigText({ server, tokenFile, cluster }: KubeconfigOptions
   });
 }
 
+/** What tests that were killed left. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^shunt-cluster-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
 /** Files of a bed. */
 export function scratch(): { path(name: string): string; write(name: string, text: string): string; remove(): void } {
-  const directory = mkdtempSync(join(tmpdir(), "shunt-cluster-"));
+  sweep();
+  const directory = mkdtempSync(join(tmpdir(), `shunt-cluster-${process.pid}-`));
   const path = (name: string): string => join(directory, name);
   return {
     path,

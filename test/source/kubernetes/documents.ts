@@ -1,4 +1,4 @@
-/** Objects of the API as the double keeps them: selectors and patches. */
+/** Objects of the API as the double keeps them: paths, selectors and patches. */
 
 export interface Document {
   readonly kind?: string;
@@ -11,6 +11,13 @@ export interface Document {
     readonly resourceVersion?: string;
   };
   readonly spec?: Readonly<Record<string, unknown>>;
+}
+
+/** What a path names: a resource, or one object of it. */
+export interface Target {
+  readonly resource: string;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** Of a field selector with one term: `spec.nodeName=a`. */
@@ -55,4 +62,26 @@ export function applyPatch(before: Document, patch: unknown, contentType: string
     return jsonPatch(before, patch as { op: string; path: string; value?: unknown }[]);
   }
   return merge(before, patch) as Document;
+}
+
+/** By resource. */
+export const kinds: Readonly<Record<string, string>> = {
+  pods: "Pod",
+  namespaces: "Namespace",
+  configmaps: "ConfigMap",
+  sidecars: "Sidecar",
+  nodes: "Node",
+  events: "Event",
+};
+
+/** @returns undefined if the path names nothing that is served. */
+export function targetOf(path: string, sidecarVersions: readonly string[]): Target | undefined {
+  const [, core, sidecarVersion, rest = ""] =
+    /^\/(?:(api\/v1)|apis\/networking\.istio\.io\/([^/]+))\/(.*)$/.exec(path) ?? [];
+  const parts = rest.split("/").filter((part) => part !== "status");
+  const inNamespace = parts[0] === "namespaces" && parts.length > 2;
+  const [resource = "", name = ""] = inNamespace ? parts.slice(2) : parts;
+  const known = core ? resource in kinds && resource !== "sidecars" : sidecarVersions.includes(sidecarVersion ?? "");
+  if (!known || (!core && resource !== "sidecars")) return undefined;
+  return { resource, namespace: inNamespace ? (parts[1] ?? "") : "", name };
 }

@@ -83,7 +83,8 @@ export async function openRealBed(): Promise<ClusterBed> {
   const accountKey = files.write("sa.key", privateKey.export({ type: "pkcs1", format: "pem" }).toString());
   const log = openSync(files.path("log"), "a");
   const start = (name: string, ...args: readonly string[]): ChildProcess =>
-    spawn(join(assets, name), args, { stdio: ["ignore", log, log] });
+    // They die with us, however we end.
+    spawn("setpriv", ["--pdeathsig", "SIGKILL", "--", join(assets, name), ...args], { stdio: ["ignore", log, log] });
   const etcdUrl = `http://127.0.0.1:${etcdPort}`;
   const etcd = start(
     "etcd",
