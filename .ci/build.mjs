@@ -47,6 +47,24 @@ const metricsOnly = {
   },
 };
 
+/**
+ * Of @kubernetes/client-node only KubeConfig is used, which brings every type of the API and a whole fetch() along.
+ * None of its modules does anything but define things, and of node-fetch it wants one class that Node has.
+ */
+const kubeConfigAlone = {
+  name: "kube-config-alone",
+  setup(esbuild) {
+    esbuild.onResolve({ filter: /^node-fetch$/ }, () => ({ path: "node-fetch", namespace: "node-fetch" }));
+    esbuild.onLoad({ filter: /./, namespace: "node-fetch" }, () => ({
+      contents: "export const Headers = globalThis.Headers; export default globalThis.fetch;",
+    }));
+    esbuild.onResolve({ filter: /^\./ }, async ({ path, importer, resolveDir, kind, pluginData }) => {
+      if (pluginData === "resolved" || !importer.includes("@kubernetes/client-node/dist/")) return undefined;
+      return { ...(await esbuild.resolve(path, { resolveDir, kind, pluginData: "resolved" })), sideEffects: false };
+    });
+  },
+};
+
 async function bundle(root, product) {
   // Here, since this file is loaded before node_modules exists.
   const { build: esbuild } = await import("esbuild");
@@ -65,7 +83,7 @@ async function bundle(root, product) {
       banner: {
         js: '#!/usr/bin/env node\nconst shuntUrl = require("node:url").pathToFileURL(__filename).href;',
       },
-      plugins: [metricsOnly],
+      plugins: [metricsOnly, kubeConfigAlone],
       logLevel: "silent",
       loader: { ".html": "text", ".css": "text" },
     });

@@ -43,6 +43,13 @@ export const packages = [
     why: "reads the agent's metrics in the tests",
     test: true,
   },
+  {
+    name: "etcd-server",
+    provides: [{ command: "etcd" }],
+    why: "keeps what the API server of the tests is told",
+    test: true,
+  },
+  { name: "kubernetes-client", provides: [{ command: "kubectl" }], why: "edits pods in the tests", test: true },
   { name: "clang-format", provides: [{ command: "clang-format" }], why: "checks the C code's format", test: true },
 ];
 

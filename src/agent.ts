@@ -21,13 +21,13 @@ import { u64 } from "./maps/layout.js";
 import { type Applied, type Failure, Store } from "./maps/store.js";
 import { formatPolicyId } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
+import type { OpenSource } from "./model/source.js";
 import type { ProgramStatus, Status } from "./model/status.js";
 import { openCgroupTree } from "./node/cgroups.js";
 import { processInNamespace } from "./node/namespace.js";
 import { openNamespaceTracker } from "./node/namespaces.js";
 import type { PodCompiler } from "./policy/podCompiler.js";
 import { openReconciler } from "./reconciler.js";
-import { openManifests } from "./source/manifests.js";
 import { version } from "./version.js";
 
 /** Pods of the first pass that have a line of the log each; more of them have one together. */
@@ -36,8 +36,8 @@ const mostLines = 16;
 export interface AgentOptions {
   readonly native: Native;
   readonly log: Logger;
-  /** Directory of manifests. */
-  readonly manifests: string;
+  /** What tells of pods. */
+  readonly openSource: OpenSource;
   /** The pods' root cgroup. */
   readonly cgroupRoot: string;
   /** Mount point of a bpffs; mounted there if it is not. */
@@ -111,6 +111,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
 
   let desired: Desired | undefined;
   let attached = false;
+  let sourceSynced = false;
   let stopped = false;
   let lastEvent = 0;
   const nameOf = (id: bigint): string => desired?.names.get(id) ?? `cgroup ${id}`;
@@ -181,21 +182,25 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     async pass(since) {
       const begin = options.clock();
       changed = since;
+      const fills = sourceSynced;
       const view = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
       const snapshot = source.snapshot();
       desired = desiredState(snapshot, view, store.have, options.compile(snapshot), options.proxyIdentity);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const { failures } = await store.apply(diff(store.have, desired.want));
-      onFilled();
+      if (fills) onFilled();
       const wrong = [...desired.problems, ...unseen(), ...failures.map(failed)];
       problems.update([...wrong, ...unsteered]);
-      // The rest can wait until the programs are attached.
+      source.report?.(problems.current);
+      // The programs are attached when the source has been read; the rest can wait until then.
+      if (!fills) return;
       await ready.catch(() => {});
       const steered = keeper.pass(store.have.pods, tracker.known, desired.proxies);
       clearTimeout(again);
       if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
       unsteered = steered.problems;
       problems.update([...wrong, ...unsteered]);
+      source.report?.(problems.current);
       tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));
       options.observe?.reconciled(Number(options.clock() - begin) / 1e9);
     },
@@ -218,13 +223,9 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   const tree = openCgroupTree(options.cgroupRoot, inotify);
   const tracker = openNamespaceTracker({ native, inotify, onChange: () => reconciler.markDirty() });
   onClose(() => tracker.close());
-  const source = openManifests({
-    directory: options.manifests,
-    openInotify: (onEvents) => native.openInotify(onEvents),
-    onChange() {
-      lastEvent = Date.now() / 1e3;
-      reconciler.markDirty();
-    },
+  const source = options.openSource(() => {
+    lastEvent = Date.now() / 1e3;
+    reconciler.markDirty();
   });
   onClose(() => source.close());
 
@@ -234,6 +235,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       .programs()
       .flatMap(({ name, id, tag }) => ((programs as readonly string[]).includes(name) ? [{ name, id, tag }] : []));
   const begin = async (): Promise<void> => {
+    await Promise.race([source.synced, filled]);
+    sourceSynced = true;
     reconciler.markDirty();
     // One pass is enough: where edits do not end, nothing is ever settled.
     await filled;
@@ -244,6 +247,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     const { pods, policies } = store.have;
     const facts = { adopted, pods: pods.size, policies: policies.size, programs: steering(), at: `${options.clock()}` };
     log.info({ event: "ready", ...facts }, "ready");
+    source.ready?.();
   };
   const ready: Promise<void> = begin();
   // Whoever awaits it gets the error; nobody may be there yet.
@@ -257,7 +261,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     status: () => ({
       version,
       ready: attached,
-      source: { name: `manifests ${options.manifests}`, synced: source.snapshot().complete, lastEvent },
+      source: { name: source.name, synced: source.snapshot().complete, lastEvent },
       cgroupRoot: options.cgroupRoot,
       bpffs: options.bpffs,
       pods: desired?.pods ?? [],

@@ -110,6 +110,16 @@ function ownAddress(pod: Pod, all: readonly Address[], family: 4 | 6): Address |
   return said ?? all.find((address) => address.family === family && !isLinkLocal(address));
 }
 
+/**
+ * Whose cgroup it is, where two pods claim one. Whoever may create pods may give one the annotation of a static
+ * pod with the uid of another: the pod that bears the uid itself has it, else the one that was there first by name.
+ */
+function claimsOf(pods: readonly Pod[]): Map<string, Pod> {
+  const own = pods.filter((pod) => pod.cgroupUid === pod.uid);
+  const others = pods.filter((pod) => pod.cgroupUid !== pod.uid);
+  return new Map([...others.toReversed(), ...own].map((pod) => [pod.cgroupUid, pod]));
+}
+
 function outside(pod: Pod, state: "waiting" | "not-enrolled", why: string, cause: PodStatus["cause"]): PodStatus {
   const { namespace, name, uid } = pod;
   const nothing = { policy: "", cgroupId: "", netnsCookie: "", addresses: pod.addresses, keepsPolicy: false };
@@ -151,6 +161,7 @@ export function desiredState(
   const problems = [...snapshot.problems];
   const statuses: PodStatus[] = [];
 
+  const claims = claimsOf(snapshot.pods);
   for (const pod of snapshot.pods) {
     const compiled = compile(pod);
     problems.push(...compiled.problems);
@@ -158,7 +169,14 @@ export function desiredState(
       statuses.push(outside(pod, "not-enrolled", compiled.why, compiled.cause));
       continue;
     }
-    const cgroup = node.cgroups.get(pod.uid);
+    const owner = claims.get(pod.cgroupUid);
+    if (owner !== undefined && owner !== pod) {
+      const why = `its cgroup is that of ${podName(owner)}`;
+      problems.push({ kind: "pod", where: pod.where, pod: podName(pod), key: "uid", value: pod.cgroupUid, why });
+      statuses.push(outside(pod, "not-enrolled", why, ""));
+      continue;
+    }
+    const cgroup = node.cgroups.get(pod.cgroupUid);
     if (cgroup === undefined) {
       statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)", ""));
       continue;

@@ -10,6 +10,7 @@ import { podState, policy } from "./samples.js";
 
 const pod = (name: string, addresses: readonly string[] = []): Pod => ({
   uid: `uid-${name}`,
+  cgroupUid: `uid-${name}`,
   namespace: "default",
   name,
   labels: new Map(),
@@ -184,6 +185,24 @@ test("the proxy: its container's cgroup once status and node both know it; alone
     policies: new Set([1n]),
   };
   assert.is(look(new Map(), "uid", held)[0], 9n, "what a predecessor found");
+});
+
+test("a static pod has the cgroup that its file's hash names, unless another pod bears that uid itself", () => {
+  const mirror = { ...pod("mirror"), cgroupUid: "hash" };
+  const at = (pods: readonly Pod[]) => desiredState(snapshot(pods), node("hash"), nothing, () => enrolled(1n));
+  assert.equal([...at([mirror]).want.pods.keys()], [100n]);
+
+  // Whoever may create pods may annotate one so.
+  const victim = { ...pod("victim"), uid: "hash", cgroupUid: "hash" };
+  for (const pods of [
+    [mirror, victim],
+    [victim, mirror],
+  ]) {
+    const found = at(pods);
+    assert.equal([...found.names], [[100n, "default/victim"]]);
+    assert.match(found.problems[0]?.why ?? "", "its cgroup is that of default/victim");
+    assert.is(found.problems[0]?.pod, "default/mirror");
+  }
 });
 
 test.run();

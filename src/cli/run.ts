@@ -1,5 +1,5 @@
 /** `shunt run`: the agent. */
-import { existsSync, statSync } from "node:fs";
+import { existsSync, type Stats, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Agent, startAgent } from "../agent.js";
 import type { ProxyIdentity } from "../desired.js";
@@ -21,14 +21,18 @@ import { defaultListen, parseListen } from "../web/listen.js";
 import { agentRoutes } from "../web/routes.js";
 import { defaultBpffs, parseOptions, podRoot } from "./options.js";
 import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
+import { chooseSource, type SourceChoice, sourceOpener } from "./source.js";
 
-export const runHelp = `Usage: shunt run --manifests DIR [options]
+export const runHelp = `Usage: shunt run [--manifests DIR | --kubeconfig F] [options]
 
-Steers the sockets of the mesh pods on this machine to their proxy, by what a directory of pod manifests
-says, and follows every change in it. Ends on SIGTERM or Ctrl-C; traffic stays steered as it is then.
-"shunt unload" ends that.
+Steers the sockets of the mesh pods on this machine to their proxy, by what a directory of pod manifests or
+a Kubernetes cluster says, and follows every change in it. Without either flag, in a pod, by the cluster that
+the pod runs in. Ends on SIGTERM or Ctrl-C; traffic stays steered as it is then. "shunt unload" ends that.
 
   --manifests DIR    pods, Istio's Sidecars and the ConfigMap istio as YAML or JSON files
+  --kubeconfig F     the cluster, and how to get in
+  --node-name N      this machine's name in the cluster (default: NODE_NAME of the environment, else the
+                     host's name)
   --cgroup-root P    the pods' root cgroup (default: the one that kubelet made)
   --bpffs P          where programs and maps are pinned; mounted if it is not (default: ${defaultBpffs})
   --listen ADDR      where /metrics, /healthz and /readyz are served: ADDRESS:PORT, :PORT for every address
@@ -46,6 +50,8 @@ ${policyFlagsHelp}  --compile          compile the programs on this machine, wit
 
 const options = {
   manifests: { type: "string" },
+  kubeconfig: { type: "string" },
+  "node-name": { type: "string" },
   "cgroup-root": { type: "string" },
   bpffs: { type: "string", default: defaultBpffs },
   listen: { type: "string", default: defaultListen },
@@ -59,10 +65,18 @@ const options = {
 } as const;
 
 function checkDirectory(flag: string, path: string): void {
-  let why: string;
+  check(flag, path, (stat) => (stat.isDirectory() ? undefined : "is not a directory"));
+}
+
+function checkFile(flag: string, path: string): void {
+  check(flag, path, (stat) => (stat.isDirectory() ? "is a directory, not a file" : undefined));
+}
+
+function check(flag: string, path: string, fault: (stat: Stats) => string | undefined): void {
+  let why: string | undefined;
   try {
-    if (statSync(path).isDirectory()) return;
-    why = "is not a directory";
+    why = fault(statSync(path));
+    if (why === undefined) return;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     why = code === "ENOENT" ? "does not exist" : `cannot be read (${code})`;
@@ -91,9 +105,9 @@ function parseDns(text: string): "all" | "resolv-conf" {
 export async function run(args: readonly string[]): Promise<void> {
   keepHeapSmall();
   const values = parseOptions("run", args, options);
-  if (values.manifests === undefined)
-    throw new UsageError('shunt run: --manifests DIR is needed. See "shunt run --help".');
-  checkDirectory("--manifests", values.manifests);
+  const source = chooseSource(values, process.env);
+  if ("manifests" in source) checkDirectory("--manifests", source.manifests);
+  else if (source.kubeconfig !== undefined) checkFile("--kubeconfig", source.kubeconfig);
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
   const proxyIdentity = parseIdentity(values["proxy-identity"]);
@@ -104,14 +118,14 @@ export async function run(args: readonly string[]): Promise<void> {
   const { path: cgroupRoot, release } = podRoot(addon, values["cgroup-root"]);
   try {
     checkCgroup(cgroupRoot);
-    await serve(addon, cgroupRoot, { ...values, manifests: values.manifests, listen, detail, proxyIdentity, policy });
+    await serve(addon, cgroupRoot, { ...values, source, listen, detail, proxyIdentity, policy });
   } finally {
     release();
   }
 }
 
 interface Settings {
-  readonly manifests: string;
+  readonly source: SourceChoice;
   readonly bpffs: string;
   readonly listen: ReturnType<typeof parseListen>;
   readonly control: string;
@@ -151,7 +165,7 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
   agent = await startAgent({
     native: addon,
     log,
-    manifests: values.manifests,
+    openSource: sourceOpener(values.source, (onEvents) => addon.openInotify(onEvents), log),
     cgroupRoot,
     bpffs: values.bpffs,
     object,

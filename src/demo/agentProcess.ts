@@ -31,7 +31,8 @@ export interface AgentProcess {
 export interface AgentProcessOptions {
   /** How `shunt` is started: program and first arguments. */
   readonly shunt: readonly string[];
-  readonly manifests: string;
+  /** Absent if `args` name another source. */
+  readonly manifests?: string;
   readonly cgroupRoot: string;
   readonly bpffs: string;
   readonly args?: readonly string[];
@@ -42,7 +43,8 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const { manifests, cgroupRoot, bpffs } = options;
   // Any port: several labs may run on a machine. The last of a flag counts, so `args` may say otherwise.
   const listen = ["--listen", "127.0.0.1:0", "--control", `${bpffs}.sock`];
-  const places = ["--manifests", manifests, "--cgroup-root", cgroupRoot, "--bpffs", bpffs];
+  const source = manifests === undefined ? [] : ["--manifests", manifests];
+  const places = [...source, "--cgroup-root", cgroupRoot, "--bpffs", bpffs];
   const flags = [...places, ...listen, ...(options.args ?? [])];
   const child = spawn("setpriv", ["--pdeathsig", "SIGKILL", "--", ...options.shunt, "run", ...flags], {
     stdio: ["ignore", "pipe", "pipe"],

@@ -14,6 +14,7 @@ const every = {
   namespace: 0,
   listener: 0,
   kernel: 0,
+  source: 0,
 } satisfies Record<Kind, 0>;
 /** Every one of them, or it does not compile. */
 const kinds = Object.keys(every) as Kind[];

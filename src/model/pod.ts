@@ -17,6 +17,8 @@ export interface Container {
 
 export interface Pod {
   readonly uid: string;
+  /** What kubelet names the pod's cgroup by: the uid, but of a static pod the hash of its file. */
+  readonly cgroupUid: string;
   readonly namespace: string;
   readonly name: string;
   readonly labels: ReadonlyMap<string, string>;

@@ -21,6 +21,9 @@ import {
   text,
 } from "./shape.js";
 
+/** On the object that stands for a static pod: kubelet made the pod before the API server knew of it, under this uid. */
+const mirrorKey = "kubernetes.io/config.mirror";
+
 /** Problems of one document that are listed; a document of another shape altogether would have hundreds. */
 const listedProblems = 8;
 
@@ -99,6 +102,7 @@ export function readPod(document: unknown, where: string): { pod?: Pod; problems
 
   const pod: Pod = {
     uid: metadata.uid,
+    cgroupUid: annotations.get(mirrorKey) || metadata.uid,
     namespace,
     name: metadata.name,
     labels,

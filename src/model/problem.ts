@@ -10,7 +10,8 @@ export interface Problem {
     | "cgroup"
     | "namespace"
     | "listener"
-    | "kernel";
+    | "kernel"
+    | "source";
   /** Where it stands: `pods/a.yaml:12`, or "" if it does not come from a file. */
   readonly where: string;
   /** `namespace/name`, or "" if no pod is concerned (or known). */

@@ -8,8 +8,8 @@ import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
 import { closedMesh, defaultMesh } from "../model/mesh.js";
-import type { Snapshot } from "../model/pod.js";
 import type { Problem } from "../model/problem.js";
+import type { Source } from "../model/source.js";
 import { emptyFile, type FileContent, readDocuments } from "./documents.js";
 import { keepLastGood, mergeFiles } from "./mergeFiles.js";
 
@@ -39,12 +39,6 @@ const watchMask =
 const largestFile = 16 * 1024 * 1024;
 /** ms between attempts to find a directory again that went away. */
 const retryInterval = 500;
-
-export interface ManifestSource {
-  /** What the directory says now. */
-  snapshot(): Snapshot;
-  close(): void;
-}
 
 export interface ManifestOptions {
   readonly directory: string;
@@ -84,7 +78,7 @@ function readFile(path: string): FileContent | undefined {
 }
 
 /** @throws ENOENT, ENOTDIR or EACCES if the directory cannot be read at all at the start. */
-export function openManifests(options: ManifestOptions): ManifestSource {
+export function openManifests(options: ManifestOptions): Source {
   const { directory } = options;
   const files = new Map<string, FileContent>();
   /** Files that broke before they were ever seen whole: what they hold is not known. */
@@ -161,6 +155,8 @@ export function openManifests(options: ManifestOptions): ManifestSource {
   }
 
   return {
+    name: `manifests ${directory}`,
+    synced: Promise.resolve(),
     snapshot() {
       const complete = lost === undefined && unknown.size === 0;
       const snapshot = mergeFiles(files, lost === undefined ? [] : [lost], complete, complete ? defaultMesh : mesh);

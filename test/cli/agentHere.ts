@@ -14,6 +14,7 @@ import { unload } from "../../src/kernel/unload.js";
 import { readCounters } from "../../src/maps/counts.js";
 import { defaultExcludedNamespaces } from "../../src/policy/enrolment.js";
 import { openPodCompiler } from "../../src/policy/podCompiler.js";
+import { openManifests } from "../../src/source/manifests.js";
 import { type Control, openControl } from "../../src/web/control.js";
 import { until } from "../kernel/bed.js";
 
@@ -71,7 +72,8 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
       const agent = await startAgent({
         native: native(),
         log: pino({ level: "silent" }),
-        manifests,
+        openSource: (onChange) =>
+          openManifests({ directory: manifests, openInotify: (onEvents) => native().openInotify(onEvents), onChange }),
         cgroupRoot: lab.cgroupRoot,
         bpffs,
         object: artifact("shunt.bpf.o"),

@@ -49,7 +49,17 @@ async function complain(...complaints: readonly Complaint[]): Promise<void> {
 }
 
 const options: Readonly<Record<string, readonly string[]>> = {
-  run: ["--manifests", "--cgroup-root", "--bpffs", "--listen", "--control", "--compile", "--compile-cache"],
+  run: [
+    "--manifests",
+    "--kubeconfig",
+    "--node-name",
+    "--cgroup-root",
+    "--bpffs",
+    "--listen",
+    "--control",
+    "--compile",
+    "--compile-cache",
+  ],
   demo: ["--keep"],
   status: ["--control", "--bpffs", "--json"],
   flows: ["--follow", "--control", "--json"],
@@ -97,7 +107,7 @@ test("wrong usage is exit 2 and one line that says what is wrong", async () => {
     [shunt("constructor"), 2, /no command constructor/],
     [shunt("--frobnicate"), 2, /--frobnicate/],
     [shunt("__frobnicate"), 2, /no role frobnicate/],
-    [shunt("run"), 2, /--manifests DIR is needed.*"shunt run --help"/],
+    [shunt("run"), 2, /--manifests DIR or --kubeconfig F is needed.*"shunt run --help"/],
     [shunt("run", "--manifests"), 2, /--manifests.*argument missing/],
     [shunt("doctor", "extra"), 2, /'extra'/],
   );

@@ -67,7 +67,7 @@ test("a start that fails before anything is pinned leaves no mount behind, and s
     const starting = startAgent({
       native: native(),
       log: await makeLogger(process.stderr, false),
-      manifests: directory,
+      openSource: () => assert.unreachable() as never,
       cgroupRoot: ensureCgroup2(native()).path,
       bpffs,
       object,

@@ -29,6 +29,7 @@ test("the least that is a pod", () => {
     initContainers: [],
     addresses: [],
     containerIds: new Map(),
+    cgroupUid: "u-1",
     where: "a.yaml:12",
   });
 });

@@ -14,14 +14,15 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { native } from "../../src/kernel/native.js";
 import { describeProblem } from "../../src/model/problem.js";
-import { type ManifestSource, openManifests } from "../../src/source/manifests.js";
+import type { Source } from "../../src/model/source.js";
+import { openManifests } from "../../src/source/manifests.js";
 
 const pod = (name: string, uid = `uid-${name}`, annotation = ""): string =>
   `apiVersion: v1\nkind: Pod\nmetadata:\n  name: ${name}\n  uid: ${uid}\n  annotations:\n    note: "${annotation}"\nspec:\n  containers:\n  - name: app\n`;
 
 interface Bed {
   readonly directory: string;
-  readonly source: ManifestSource;
+  readonly source: Source;
   readonly write: (file: string, text: string) => void;
   readonly path: (file: string) => string;
   names(): string[];
