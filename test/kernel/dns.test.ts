@@ -1,4 +1,7 @@
 /** DNS capture: real resolvers in a pod, a real DNS server in the proxy's place. */
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { LabPod } from "../../src/demo/labPod.js";
@@ -9,6 +12,7 @@ import { type Bed, openBed } from "./bed.js";
 import { makeEndpoints, type Place } from "./endpoint.js";
 import { makeResolvers, type Resolvers } from "./resolver.js";
 
+let programs: string;
 let bed: Bed;
 let resolvers: Resolvers;
 let pod: LabPod;
@@ -20,9 +24,15 @@ const servers = ["10.96.0.10", "10.96.0.11", "192.0.2.53"] as const;
 const inside = "192.0.2.7";
 const outside = "198.51.100.9";
 
+test.before(async () => {
+  programs = mkdtempSync(join(tmpdir(), "shunt-dns-"));
+  chmodSync(programs, 0o755); // the application runs them
+  resolvers = await makeResolvers(programs);
+});
+test.after(() => rmSync(programs, { recursive: true }));
+
 test.before.each(async () => {
   bed = await openBed("dns");
-  resolvers = await makeResolvers(bed.lab.directory);
   pod = await bed.lab.pod({ namespace: "a", name: "a", uid: "16-a", address: "10.88.6.1", address6: "fd00:6::1" });
 });
 test.after.each(() => bed.close());
@@ -72,6 +82,7 @@ for (const library of ["glibc", "musl"] as const) {
     for (const mixed of [
       ["2001:db8::53", servers[0]],
       [servers[0], "2001:db8::53", servers[1]],
+      ["2001:db8::53", "2001:db8::54"],
     ])
       assert.equal(await resolvers.lookup(app(), library, mixed), [inside], mixed.join(" "));
   });
@@ -131,11 +142,22 @@ test("a socket that has asked one server and is then connected to another hears 
   assert.equal(heard, [...fromEach([first]), ...inTurn(others, "127.0.0.1")]);
 });
 
-test("an IPv6 server; where IPv6 is not captured it is left alone", async () => {
+test("an IPv6 server", async () => {
   await capture({}, { captureIpv6: true });
   assert.equal(await resolvers.ask(app(), "six", "2001:db8::53"), fromEach(["2001:db8::53"]));
   assert.is(await resolvers.dig(app(), "2001:db8::53"), `${inside} by 2001:db8::53#53 over UDP`);
   assert.is(await resolvers.dig(app(), "2001:db8::53", "+tcp"), `${inside} by 2001:db8::53#53 over TCP`);
+});
+
+test("a mixed socket hears each IPv4 server, and the IPv6 server that it asked last", async () => {
+  await capture({}, { captureIpv6: true });
+  const mixed = ["::ffff:10.96.0.10", "2001:db8::53", "::ffff:10.96.0.11"];
+  assert.equal(await resolvers.ask(app(), "six", ...mixed), fromEach(mixed));
+  // A limit: an IPv6 source cannot say which, for loopback has but one address.
+  assert.equal(
+    await resolvers.ask(app(), "six", "2001:db8::53", "2001:db8::54"),
+    fromEach(["2001:db8::54", "2001:db8::54"]),
+  );
 });
 
 test("a socket that is bound to the pod's address hears the server that it asked last", async () => {
