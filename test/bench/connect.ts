@@ -6,43 +6,20 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { LabPod } from "../../src/demo/labPod.js";
-import { command, firstLine, launch, outcomeOf, type Place } from "../../src/demo/process.js";
+import { command } from "../../src/demo/process.js";
 import { openBed } from "../kernel/bed.js";
 import { policy, prefix } from "../samples.js";
-import { median, ratio } from "./statistics.js";
+import { compare, compile, core, rounds, type Side, samples, serve } from "./sockets.js";
+import { ratio } from "./statistics.js";
 
-const core = "1";
-const rounds = 15;
-const samples = 4000;
 /** Somewhere that no route leads to: only a redirect answers. */
 const elsewhere = ["203.0.113.9", "80"] as const;
 
-interface Side {
-  readonly name: string;
-  readonly place: Place;
-  readonly target: readonly [string, string];
-}
-
-type Mode = "connect" | "pingpong";
-
-async function measure(program: string, side: Side, mode: Mode): Promise<number> {
-  const argv = ["taskset", "-c", core, program, mode, ...side.target, String(samples)];
-  const { status, stdout, stderr } = await outcomeOf(launch(side.place, argv, {}));
-  if (status !== 0) throw new Error(`${side.name} ${mode}: ${stderr}`);
-  return Number(stdout.split(" ")[0]);
-}
-
-async function compare(program: string, sides: readonly Side[], mode: Mode): Promise<ReadonlyMap<string, number>> {
-  const taken = new Map<string, number[]>(sides.map((side) => [side.name, []]));
-  for (let round = 0; round < rounds; round++) {
-    // Another order each round, so that nobody always comes after the same neighbour.
-    const order = sides.map((_, i) => sides[(i + round) % sides.length] as Side);
-    for (const side of order) taken.get(side.name)?.push(await measure(program, side, mode));
-  }
-  return new Map([...taken].map(([name, values]) => [name, median(values)]));
-}
-
-function report(print: (text: string) => void, mode: Mode, medians: ReadonlyMap<string, number>): void {
+function report(
+  print: (text: string) => void,
+  mode: "connect" | "pingpong",
+  medians: ReadonlyMap<string, number>,
+): void {
   const of = (name: string): number => medians.get(name) ?? Number.NaN;
   const [plain, iptables, shunt] = [of("plain"), of("iptables"), of("shunt")];
   const line = [
@@ -59,16 +36,7 @@ export async function benchConnect(print: (text: string) => void): Promise<void>
   const program = join(scratch, "sockets");
   const bed = await openBed("bench");
   try {
-    await command([
-      "gcc",
-      "-O2",
-      "-Wall",
-      "-Wextra",
-      "-Werror",
-      "-o",
-      program,
-      new URL("sockets.c", import.meta.url).pathname,
-    ]);
+    await compile(program);
     const pod = (name: string, i: number): Promise<LabPod> =>
       bed.lab.pod({ namespace: "bench", name, uid: `dd-${i}`, address: `10.88.2.${i}` });
     const [plain, iptables, shunt] = await Promise.all([pod("plain", 2), pod("iptables", 3), pod("shunt", 4)]);
@@ -87,7 +55,7 @@ export async function benchConnect(print: (text: string) => void): Promise<void>
       { name: "shunt", place: { cgroup: shunt.container("app").cgroup, netns: shunt.netns }, target: elsewhere },
     ];
     for (const side of sides) {
-      await firstLine(launch(side.place, ["taskset", "-c", core, program, "serve", "15001"], {}));
+      await serve(program, side.place, "serve", "127.0.0.1", "15001");
     }
     print(`median of ${rounds} rounds of ${samples}, all on core ${core}`);
     for (const mode of ["connect", "pingpong"] as const) report(print, mode, await compare(program, sides, mode));

@@ -1,6 +1,7 @@
 /** `npm run bench`: the numbers of the README. */
 import { benchAgent } from "./agent.js";
 import { benchConnect } from "./connect.js";
+import { benchDns } from "./dns.js";
 import { benchMetrics } from "./metrics.js";
 
 const print = (text: string): void => {
@@ -8,5 +9,6 @@ const print = (text: string): void => {
 };
 
 await benchConnect(print);
+await benchDns(print);
 await benchAgent(print);
 await benchMetrics(print);
