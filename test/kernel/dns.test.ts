@@ -37,10 +37,14 @@ test.before.each(async () => {
 });
 test.after.each(() => bed.close());
 
-async function capture(changes: Partial<Policy> = {}, state: Partial<PodState> = {}): Promise<void> {
+async function capture(
+  changes: Partial<Policy> = {},
+  state: Partial<PodState> = {},
+  listensOn: readonly string[] = ["127.0.0.1", "::1"],
+): Promise<void> {
   const own = { ipv6: address("fd00:6::1"), localAddresses: [address("10.88.6.1"), address("fd00:6::1")] };
   await bed.enrol([[pod, policy(1n, { dns: "all", ...changes }), { ...own, ...state }]]);
-  await resolvers.serve(proxy(), ["127.0.0.1", "::1"], 15053, inside);
+  await resolvers.serve(proxy(), listensOn, 15053, inside);
 }
 
 /** A DNS server of another pod, which only queries that are not captured reach. */
@@ -110,6 +114,15 @@ test("one unconnected socket that asks several servers hears each of them", asyn
   }
   const mapped = servers.map((server) => `::ffff:${server}`);
   assert.equal(await resolvers.ask(app(), "six", "mmsg", ...mapped), fromEach(mapped));
+});
+
+test("the same with a proxy that listens on the wildcard address and says which source its answers have", async () => {
+  await capture({}, { captureIpv6: true }, []);
+  assert.equal(await resolvers.ask(app(), "mmsg", ...servers), fromEach(servers));
+  const mixed = [...servers.map((server) => `::ffff:${server}`), "2001:db8::53"];
+  assert.equal(await resolvers.ask(app(), "six", ...mixed), fromEach(mixed));
+  assert.equal(await resolvers.ask(app(), "connect", ...servers), inTurn(servers, "10.88.6.1"));
+  assert.is(await resolvers.dig(app(), servers[0], "+tcp"), `${inside} by ${servers[0]}#53 over TCP`);
 });
 
 test("after sixteen servers on one socket the answers come, and that they are not told apart is counted", async () => {
