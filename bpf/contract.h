@@ -228,7 +228,7 @@ SHUNT_ASSERT_SIZE(struct dns_server, 24);
 
 struct dns_socket {
 	__u32 known;
-	__u32 last;
+	__u32 last; /* that was asked from a source without a number */
 	struct dns_server servers[DNS_SERVERS];
 };
 SHUNT_ASSERT_SIZE(struct dns_socket, 8 + 24 * DNS_SERVERS);
@@ -263,7 +263,7 @@ enum counter {
 	COUNTER_VERDICT_UNCOUNTED,   /* the verdicts map is full */
 	COUNTER_HANDOFF_UNPUBLISHED, /* the handoff map refused an entry */
 	COUNTER_ORIGIN_UNSTORED,     /* no memory for the accepted socket's origin */
-	COUNTER_DNS_SERVER_UNLISTED, /* more servers on one socket than are kept: answers come from the last one */
+	COUNTER_DNS_SERVER_UNLISTED, /* more servers on one socket than are kept: answers come from one that is */
 	COUNTER_LISTENER_UNLISTED, /* a proxy's listener that cannot be steered to: MPTCP, or all slots taken */
 	COUNTERS,
 };

@@ -6,7 +6,7 @@
  * One socket may ask several servers at once, as glibc does, so one last server for each socket would be wrong. A
  * query to the n-th server leaves from 127.64.0.n, the proxy answers to that address, and its answer is given the same
  * source: the receiving side reads n from it. That works for IPv4 on sockets that are bound to no address. Else, and
- * for IPv6, whose loopback has one address, it is the last server that was asked.
+ * for IPv6, whose loopback has one address, it is the last server that was asked without a number.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -20,7 +20,13 @@
 #define DNS_SOURCE 0x7f400000 /* 127.64.0.0, host order */
 #define DNS_SOURCE_MASK 0xffffff00
 
-/* @index: of the server, which is now the last one; DNS_SERVERS if there was no room for it. */
+/* Whether the source of a query can say which server it is for. */
+static __always_inline bool is_numbered(const struct request *r)
+{
+	return r->destination.family == FAMILY_IPV4 && r->source.family == FAMILY_NONE;
+}
+
+/* @index: of the server; DNS_SERVERS if there was no room for it. */
 static __always_inline struct dns_socket *note_server(struct bpf_sock *sk, const struct request *r,
 						      __u32 *index)
 {
@@ -38,12 +44,14 @@ static __always_inline struct dns_socket *note_server(struct bpf_sock *sk, const
 			dns->known = i + 1;
 		}
 		if (server->port == r->port && address_equal(&server->address, &r->destination)) {
-			dns->last = i;
+			/* An IPv6 socket asks servers of both families: those with a number leave this alone. */
+			if (!is_numbered(r))
+				dns->last = i;
 			*index = i;
 			return dns;
 		}
 	}
-	/* Open: the answer is right, its source is that of the last server that was kept. */
+	/* Open: the answer is right, its source is that of another server that was asked. */
 	count(COUNTER_DNS_SERVER_UNLISTED);
 	*index = DNS_SERVERS;
 	return dns;
@@ -104,7 +112,7 @@ int shunt_sendmsg4(struct bpf_sock_addr *ctx)
 	r.destination = address_ipv4(destination ? destination : IPV4_LOOPBACK);
 	if (!steer(ctx, &r, &index, &refused))
 		return refused ? refuse(refused) : CALL_ALLOWED;
-	if (!source && index < DNS_SERVERS)
+	if (is_numbered(&r) && index < DNS_SERVERS)
 		ctx->msg_src_ip4 = bpf_htonl(DNS_SOURCE + index + 1);
 	ctx->user_ip4 = IPV4_LOOPBACK;
 	ctx->user_port = bpf_htons(PROXY_DNS_PORT);

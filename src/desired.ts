@@ -10,7 +10,7 @@ import type { Problem } from "./model/problem.js";
 import type { PodStatus } from "./model/status.js";
 import { type ContainerCgroups, containerNamed } from "./node/containers.js";
 import { withRoutes } from "./policy/compile.js";
-import { capturesIpv6, isLinkLocal } from "./policy/family.js";
+import { capturesIpv6, namesPod } from "./policy/family.js";
 import type { PodPolicy } from "./policy/podPolicy.js";
 import { proxyContainerName } from "./policy/proxy.js";
 
@@ -107,7 +107,7 @@ function same(a: Address, b: Address): boolean {
 /** The pod's own address of a family: as Kubernetes says, else the first of its namespace. */
 function ownAddress(pod: Pod, all: readonly Address[], family: 4 | 6): Address | undefined {
   const said = pod.addresses.map(parseAddress).find((address) => address?.family === family);
-  return said ?? all.find((address) => address.family === family && !isLinkLocal(address));
+  return said ?? all.find((address) => address.family === family && namesPod(address));
 }
 
 /**

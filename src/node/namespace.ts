@@ -10,7 +10,7 @@ export type NamespaceReader = Pick<Native, "inspectNetns">;
 
 export interface PodNamespace {
   readonly cookie: bigint;
-  /** Without loopback and IPv6 link-local ones' scopes; each once. */
+  /** Without 127.0.0.0/8, ::1, and IPv6 link-local ones' scopes; each once. */
   readonly addresses: readonly Address[];
   /** `net:[4026531840]`: changes when the sandbox is made anew. */
   readonly link: string;
@@ -92,13 +92,14 @@ export function processInNamespace(cgroup: string, link: string): number | undef
   return undefined;
 }
 
+const loopback6 = "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1";
+
+/** ::6 is one of them: the kernel has it on lo, and only who looks knows that it is the pod's. */
 function podAddresses(facts: NetnsFacts): Address[] {
   const addresses = facts.addresses.map((entry) => addressFromBytes(entry.address));
   const own = addresses.filter((address) =>
     // ::6, where a proxy binds it, is the pod's own; 127.0.0.0/8 and ::1 are local in any case.
-    address.family === 4
-      ? address.bytes[0] !== 127
-      : !address.bytes.subarray(0, 15).every((byte) => byte === 0) || (address.bytes[15] ?? 0) > 1,
+    address.family === 4 ? address.bytes[0] !== 127 : address.bytes.join(".") !== loopback6,
   );
   return [...new Map(own.map((address) => [address.bytes.join("."), address])).values()];
 }

@@ -1,8 +1,13 @@
 /** Whether IPv6 is captured in a pod (semantics, section 3). */
 import type { Address } from "../model/address.js";
 
-export function isLinkLocal({ family, bytes }: Address): boolean {
+function isLinkLocal({ family, bytes }: Address): boolean {
   return family === 4 ? bytes[0] === 169 && bytes[1] === 254 : bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
+}
+
+/** Whether a pod can be known by it. Not link-local, nor ::6, which is on loopback for Envoy to bind. */
+export function namesPod(address: Address): boolean {
+  return !isLinkLocal(address) && !(address.family === 6 && address.bytes.subarray(0, 15).every((byte) => byte === 0));
 }
 
 /**
@@ -11,7 +16,7 @@ export function isLinkLocal({ family, bytes }: Address): boolean {
  * @param addresses as Kubernetes lists them first, without loopback.
  */
 export function capturesIpv6(addresses: readonly Address[], dualStack: boolean): boolean {
-  const own = addresses.filter((address) => !isLinkLocal(address));
+  const own = addresses.filter(namesPod);
   if (own.length === 0) return true;
   return dualStack ? own.some(({ family }) => family === 6) : own[0]?.family === 6;
 }

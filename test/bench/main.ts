@@ -2,6 +2,7 @@
 import { benchAgent } from "./agent.js";
 import { benchBystanders } from "./bystanders.js";
 import { benchConnect } from "./connect.js";
+import { benchDns } from "./dns.js";
 import { benchInbound } from "./inbound.js";
 import { benchMetrics } from "./metrics.js";
 import { benchRunTime } from "./runTime.js";
@@ -9,6 +10,7 @@ import { benchRunTime } from "./runTime.js";
 const benches: Readonly<Record<string, (print: (text: string) => void) => Promise<unknown>>> = {
   outbound: benchConnect,
   inbound: benchInbound,
+  dns: benchDns,
   bystanders: benchBystanders,
   "run-time": benchRunTime,
   agent: benchAgent,

@@ -123,9 +123,9 @@ export interface AgentBed {
 
 /** The manifest that {@link AgentBed.edit} writes. */
 export function manifestOf(pod: LabPod, annotations: Readonly<Record<string, string>> = {}): string {
-  const { namespace, name, uid, address } = pod;
+  const { namespace, name, uid, address, address6 } = pod;
   const containers = pod.containers.map((container) => ({ name: container.name, id: container.id }));
-  return podManifest({ namespace, name, uid, address, annotations, containers });
+  return podManifest({ namespace, name, uid, address, address6, annotations, containers });
 }
 
 let beds = 0;

@@ -1,4 +1,7 @@
 /** DNS capture: real resolvers in a pod, a real DNS server in the proxy's place. */
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { LabPod } from "../../src/demo/labPod.js";
@@ -9,6 +12,7 @@ import { type Bed, openBed } from "./bed.js";
 import { makeEndpoints, type Place } from "./endpoint.js";
 import { makeResolvers, type Resolvers } from "./resolver.js";
 
+let programs: string;
 let bed: Bed;
 let resolvers: Resolvers;
 let pod: LabPod;
@@ -20,17 +24,27 @@ const servers = ["10.96.0.10", "10.96.0.11", "192.0.2.53"] as const;
 const inside = "192.0.2.7";
 const outside = "198.51.100.9";
 
+test.before(async () => {
+  programs = mkdtempSync(join(tmpdir(), "shunt-dns-"));
+  chmodSync(programs, 0o755); // the application runs them
+  resolvers = await makeResolvers(programs);
+});
+test.after(() => rmSync(programs, { recursive: true }));
+
 test.before.each(async () => {
   bed = await openBed("dns");
-  resolvers = await makeResolvers(bed.lab.directory);
   pod = await bed.lab.pod({ namespace: "a", name: "a", uid: "16-a", address: "10.88.6.1", address6: "fd00:6::1" });
 });
 test.after.each(() => bed.close());
 
-async function capture(changes: Partial<Policy> = {}, state: Partial<PodState> = {}): Promise<void> {
+async function capture(
+  changes: Partial<Policy> = {},
+  state: Partial<PodState> = {},
+  listensOn: readonly string[] = ["127.0.0.1", "::1"],
+): Promise<void> {
   const own = { ipv6: address("fd00:6::1"), localAddresses: [address("10.88.6.1"), address("fd00:6::1")] };
   await bed.enrol([[pod, policy(1n, { dns: "all", ...changes }), { ...own, ...state }]]);
-  await resolvers.serve(proxy(), ["127.0.0.1", "::1"], 15053, inside);
+  await resolvers.serve(proxy(), listensOn, 15053, inside);
 }
 
 /** A DNS server of another pod, which only queries that are not captured reach. */
@@ -72,6 +86,7 @@ for (const library of ["glibc", "musl"] as const) {
     for (const mixed of [
       ["2001:db8::53", servers[0]],
       [servers[0], "2001:db8::53", servers[1]],
+      ["2001:db8::53", "2001:db8::54"],
     ])
       assert.equal(await resolvers.lookup(app(), library, mixed), [inside], mixed.join(" "));
   });
@@ -99,6 +114,15 @@ test("one unconnected socket that asks several servers hears each of them", asyn
   }
   const mapped = servers.map((server) => `::ffff:${server}`);
   assert.equal(await resolvers.ask(app(), "six", "mmsg", ...mapped), fromEach(mapped));
+});
+
+test("the same with a proxy that listens on the wildcard address and says which source its answers have", async () => {
+  await capture({}, { captureIpv6: true }, []);
+  assert.equal(await resolvers.ask(app(), "mmsg", ...servers), fromEach(servers));
+  const mixed = [...servers.map((server) => `::ffff:${server}`), "2001:db8::53"];
+  assert.equal(await resolvers.ask(app(), "six", ...mixed), fromEach(mixed));
+  assert.equal(await resolvers.ask(app(), "connect", ...servers), inTurn(servers, "10.88.6.1"));
+  assert.is(await resolvers.dig(app(), servers[0], "+tcp"), `${inside} by ${servers[0]}#53 over TCP`);
 });
 
 test("after sixteen servers on one socket the answers come, and that they are not told apart is counted", async () => {
@@ -131,11 +155,22 @@ test("a socket that has asked one server and is then connected to another hears 
   assert.equal(heard, [...fromEach([first]), ...inTurn(others, "127.0.0.1")]);
 });
 
-test("an IPv6 server; where IPv6 is not captured it is left alone", async () => {
+test("an IPv6 server", async () => {
   await capture({}, { captureIpv6: true });
   assert.equal(await resolvers.ask(app(), "six", "2001:db8::53"), fromEach(["2001:db8::53"]));
   assert.is(await resolvers.dig(app(), "2001:db8::53"), `${inside} by 2001:db8::53#53 over UDP`);
   assert.is(await resolvers.dig(app(), "2001:db8::53", "+tcp"), `${inside} by 2001:db8::53#53 over TCP`);
+});
+
+test("a mixed socket hears each IPv4 server, and the IPv6 server that it asked last", async () => {
+  await capture({}, { captureIpv6: true });
+  const mixed = ["::ffff:10.96.0.10", "2001:db8::53", "::ffff:10.96.0.11"];
+  assert.equal(await resolvers.ask(app(), "six", ...mixed), fromEach(mixed));
+  // A limit: an IPv6 source cannot say which, for loopback has but one address.
+  assert.equal(
+    await resolvers.ask(app(), "six", "2001:db8::53", "2001:db8::54"),
+    fromEach(["2001:db8::54", "2001:db8::54"]),
+  );
 });
 
 test("a socket that is bound to the pod's address hears the server that it asked last", async () => {

@@ -4,7 +4,10 @@ import { command, firstLine } from "../../src/demo/process.js";
 import type { Place } from "./endpoint.js";
 
 export interface Resolvers {
-  /** dnsmasq, UDP and TCP; resolves when it listens. `name.test` is `answer` to it. */
+  /**
+   * dnsmasq, UDP and TCP; resolves when it listens. `name.test` is `answer` to it. Without addresses it listens on the
+   * wildcard ones, and gives each UDP answer its source with IP_PKTINFO.
+   */
   serve(place: Place, addresses: readonly string[], port: number, answer: string): Promise<void>;
   /** dns.c: a line for each server. */
   ask(place: Place, ...args: readonly string[]): Promise<string[]>;
@@ -43,7 +46,8 @@ export async function makeResolvers(directory: string): Promise<Resolvers> {
     async serve(place, addresses, port, answer) {
       const options = [
         ...["--keep-in-foreground", "--log-facility=-", "--pid-file=", "--conf-file=/dev/null"],
-        ...["--no-resolv", "--no-hosts", "--bind-interfaces", `--port=${port}`],
+        ...["--no-resolv", "--no-hosts", `--port=${port}`],
+        ...(addresses.length > 0 ? ["--bind-interfaces"] : []),
         ...addresses.map((address) => `--listen-address=${address}`),
         // The second is for AAAA, which would be refused; musl takes no refusal for an answer.
         ...[`--address=/name.test/${answer}`, "--local=/name.test/"],

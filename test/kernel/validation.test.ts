@@ -17,8 +17,8 @@ interface Run {
   readonly ended: Promise<Outcome>;
 }
 
-function validate(pod: LabPod, program: string, id: number): Run {
-  const child = pod.spawn([program], { container: "istio-validation", uid: id, gid: id });
+function validate(pod: LabPod, program: string, id: number, ...flags: readonly string[]): Run {
+  const child = pod.spawn([program, ...flags], { container: "istio-validation", uid: id, gid: id });
   let said = "";
   child.stdout?.on("data", (text: Buffer | string) => {
     said += text;
@@ -68,6 +68,32 @@ test("istio-validation passes with its first connection after the policy, whatev
         const after = attempts(stdout).filter((at) => at > BigInt(said.at ?? "0"));
         assert.ok(after.length <= 1, `${each.name}: the first after the policy was not enough: ${stdout}`);
       }
+    });
+  }));
+
+test("over IPv6 it passes where the pod captures it: IPv6 first, or dual stack; else it fails", () =>
+  withLab(async (lab, program) => {
+    const six = async (name: string, host: number): Promise<LabPod> => {
+      const address6 = `fd00:2::${host}`;
+      const made = await lab.pod({ namespace: "test", name, uid: `dd-${host}`, address: `10.88.2.${host}`, address6 });
+      // Envoy's source for IPv6; loopback has ::1 alone.
+      await command(["nsenter", `--net=${made.netns}`, "ip", "address", "add", "::6/128", "dev", "lo", "nodad"]);
+      return made;
+    };
+    const [first, dual, four] = await Promise.all([six("first", 2), six("dual", 3), six("four", 4)]);
+    await withBed(lab, async (bed) => {
+      const { agent } = await bed.ready();
+      const manifest = manifestOf(first).replaceAll(/^ +- ip: 10\..*\n/gm, "");
+      await writeManifest(bed.manifests, "first.yaml", manifest.replace("podIP: 10.88.2.2", "podIP: fd00:2::2"));
+      await bed.edit(dual, { "proxy.istio.io/config": 'proxyMetadata: {ISTIO_DUAL_STACK: "true"}' });
+      await bed.edit(four);
+      for (const each of [first, dual, four])
+        await agent.waitFor((event) => event.event === "policy" && event.pod === `test/${each.name}`);
+      const runs = [first, dual, four].map((each) => validate(each, program, 1337, "-6").ended);
+      const [one, two, three] = await Promise.all(runs);
+      for (const each of [one, two]) assert.match(each?.stdout ?? "", /\narrived ::6 port 15002 optlen 32\n$/);
+      assert.equal([one?.status, two?.status, three?.status], [0, 0, 126]);
+      assert.is((await validate(four, program, 1337).ended).status, 0);
     });
   }));
 
