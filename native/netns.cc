@@ -68,8 +68,7 @@ std::vector<uint8_t> bytesOf(const sockaddr *address) {
 
 class InspectNetns : public NetnsJob {
 public:
-  InspectNetns(Napi::Env env, std::string path)
-      : NetnsJob(env, "inspectNetns", std::move(path)) {}
+  InspectNetns(Napi::Env env, std::string path) : NetnsJob(env, "inspectNetns", std::move(path)) {}
 
 private:
   void inside() override {

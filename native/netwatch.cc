@@ -131,7 +131,8 @@ private:
   std::shared_ptr<Pump> pump_;
 };
 
-/// Opens the socket in the namespace, then gives it to the handle, unless that was closed meanwhile.
+/// Opens the socket in the namespace, then gives it to the handle, unless that was closed
+/// meanwhile.
 class NetwatchHandle::Listen : public NetnsJob {
 public:
   Listen(NetwatchHandle &handle, std::string path)
