@@ -224,8 +224,8 @@ test(
   withTracker(async (bed, [one]) => {
     const { tracker } = bed;
     bed.locked = true;
+    await firstLine(one.spawn(["sh", "-c", "echo here; exec sleep 600"], { container: "app" }));
     tracker.follow([cgroupOf(one)]);
-    one.spawn([...sleeper], { container: "app" });
     await until("the error", () => tracker.errors.get(one.cgroupId)?.message === "EPERM");
     assert.not(knows(tracker, one));
     const told = bed.changes.length;
