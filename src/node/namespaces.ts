@@ -27,7 +27,7 @@ export interface NamespaceTracker {
   readonly known: ReadonlyMap<bigint, PodNamespace | null>;
   /** By cgroup id: the cgroups of the containers of each pod that is followed. */
   readonly containers: ReadonlyMap<bigint, ContainerCgroups>;
-  /** By cgroup id: namespaces that cannot be entered. Asked again at the pod's next event. */
+  /** By cgroup id: namespaces that cannot be entered. Asked again a few times, then at the pod's next event. */
   readonly errors: ReadonlyMap<bigint, Error>;
   /** An inotify event. @returns false if the watch is not one of ours. */
   handle(watch: number): boolean;
@@ -102,6 +102,10 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
     containers.set(id, found);
     if (before !== undefined && !sameContainers(before, found)) options.onChange();
   };
+  const retry = (entry: Followed): void => {
+    entry.timer = setTimeout(() => void look(entry), entry.retry);
+    entry.retry = Math.min(entry.retry * 2, lastRetry);
+  };
   const look = async (entry: Followed): Promise<void> => {
     if (entry.busy) {
       entry.again = true;
@@ -117,15 +121,17 @@ export function openNamespaceTracker(options: NamespaceTrackerOptions): Namespac
       if (found === undefined) entry.network.forget();
       learn(pod.id, found ?? null);
       if (found === undefined && isPopulated(pod.path)) {
-        entry.timer = setTimeout(() => void look(entry), entry.retry);
-        entry.retry = Math.min(entry.retry * 2, lastRetry);
+        retry(entry);
       } else {
         entry.retry = firstRetry;
       }
     } catch (error) {
       if (followed.get(pod.id) !== entry) return;
+      const before = errors.get(pod.id)?.message;
       errors.set(pod.id, error as Error);
-      options.onChange();
+      if (before !== (error as Error).message) options.onChange();
+      // No thread to be had may pass, no right to enter will not: tried for about a second.
+      if (entry.retry < lastRetry) retry(entry);
     } finally {
       entry.busy = false;
       if (followed.get(pod.id) !== entry) entry.network.forget();

@@ -1,6 +1,6 @@
 /**
- * Tells when the links, addresses or routes of pods change. A burst is told once; of a pod whose network never rests
- * ever more rarely, since a look at it costs the agent more than the change costs the pod.
+ * Tells when the links, addresses or routes of pods change. What is told once is watched no longer until it is followed
+ * again, and of a pod whose network never rests it is told ever more rarely: a change costs the agent more than the pod.
  */
 import { readlinkSync } from "node:fs";
 import type { Native } from "../kernel/native.js";
@@ -17,7 +17,7 @@ export interface NetworkWatch {
 
 export interface PodNetwork {
   /**
-   * Follows this namespace and no other: what changes after it resolves is told. One at a time.
+   * Follows this namespace and no other: the first change after it resolves is told. One at a time.
    * @param path of a process's namespace. @param link what that has to be, as in `net:[4026531840]`.
    * @throws as {@link NativeNetnsWatch.add} does.
    */
@@ -67,13 +67,16 @@ export function openNetworkWatch(native: Pick<Native, "openNetnsWatch">): Networ
       const { change, clear } = paced(onChange);
       let wanted: string | undefined;
       let watched: number | undefined;
-      const forget = (): void => {
-        wanted = undefined;
-        clear();
+      const unwatch = (): void => {
         if (watched === undefined) return;
         byId.delete(watched);
         watch.remove(watched);
         watched = undefined;
+      };
+      const forget = (): void => {
+        wanted = undefined;
+        clear();
+        unwatch();
       };
       return {
         forget,
@@ -85,7 +88,10 @@ export function openNetworkWatch(native: Pick<Native, "openNetnsWatch">): Networ
           // Forgotten meanwhile, or the process ended and another one has its number.
           if (wanted !== link || linkOf(path) !== link) return watch.remove(id);
           watched = id;
-          byId.set(id, change);
+          byId.set(id, () => {
+            unwatch();
+            change();
+          });
         },
       };
     },

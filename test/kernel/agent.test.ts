@@ -1,5 +1,5 @@
 /** The real agent, its restarts and its deaths, on the real kernel. */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,6 +12,7 @@ import type { LabPod } from "../../src/demo/labPod.js";
 import { writeManifest } from "../../src/demo/manifests.js";
 import { command, firstLine } from "../../src/demo/process.js";
 import { pinDirectory } from "../../src/kernel/datapath.js";
+import { inboundDirectory } from "../../src/kernel/inbound.js";
 import { mountSource, readMounts } from "../../src/kernel/mounts.js";
 import { native } from "../../src/kernel/native.js";
 import { formatPolicyId as hex } from "../../src/model/policy.js";
@@ -366,6 +367,9 @@ test(
     const mounted = () => readMounts().filter(({ target }) => target === bed.bpffs);
     const { agent } = await bed.ready();
     assert.equal(mounted(), [{ source: mountSource, root: "/", target: bed.bpffs, type: "bpf" }]);
+    // The pods' networks are looked at after the agent is ready.
+    const inbound = inboundDirectory(bed.bpffs);
+    await until("inbound is steered", () => existsSync(inbound) && readdirSync(inbound).length > 0);
     await agent.stop();
     assert.is(mounted().length, 1, "with the pins in it");
     const outcome = await shunt("unload", "--bpffs", bed.bpffs);

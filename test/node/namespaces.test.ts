@@ -224,10 +224,14 @@ test(
   withTracker(async (bed, [one]) => {
     const { tracker } = bed;
     bed.locked = true;
+    await firstLine(one.spawn(["sh", "-c", "echo here; exec sleep 600"], { container: "app" }));
     tracker.follow([cgroupOf(one)]);
-    one.spawn([...sleeper], { container: "app" });
     await until("the error", () => tracker.errors.get(one.cgroupId)?.message === "EPERM");
     assert.not(knows(tracker, one));
+    const told = bed.changes.length;
+    // It is tried a few times, for about a second, and told once.
+    await until("it is left alone", () => bed.entered.length >= 10);
+    assert.is(bed.changes.length, told);
     bed.locked = false;
     one.spawn([...sleeper], { container: "other" });
     await until("its namespace", () => knows(tracker, one));
