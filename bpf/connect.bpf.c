@@ -154,7 +154,7 @@ int shunt_connect4(struct bpf_sock_addr *ctx)
 		return CALL_ALLOWED;
 	if (needs_source(ctx, &r))
 		bind_ipv4(ctx, caller.record);
-	ctx->user_ip4 = proxy_ipv4(ctx, &r, d);
+	ctx->user_ip4 = proxy_ipv4(ctx, &r, d, caller.record);
 	ctx->user_port = bpf_htons(d.target_port);
 	return CALL_ALLOWED;
 }
@@ -201,7 +201,7 @@ int shunt_connect6(struct bpf_sock_addr *ctx)
 		ctx->user_ip6[0] = 0;
 		ctx->user_ip6[1] = 0;
 		ctx->user_ip6[2] = bpf_htonl(0xffff);
-		ctx->user_ip6[3] = proxy_ipv4(ctx, &r, d);
+		ctx->user_ip6[3] = proxy_ipv4(ctx, &r, d, caller.record);
 	} else {
 		if (needs_source(ctx, &r))
 			bind_ipv6(ctx, &caller.record->ipv6);

@@ -4,6 +4,7 @@
 #define SHUNT_PROXY_ADDRESS_H
 
 #include "decide.h"
+#include "pod.h"
 #include "socket.h"
 
 #define PROXY_ADDRESSES 8	 /* 127.0.0.1 and 127.65.0.1 to .7 */
@@ -15,16 +16,23 @@
  * application has bound a port by the destination, for then one port may call several. The listener is looked at
  * each time, as the kernel will: a proxy that restarts on 127.0.0.1 alone is found there, and an application on
  * 127.65.0.1 gets nothing. lo has 127.0.0.1/8 since it came up (net/ipv4/devinet.c, inetdev_event()).
+ *
+ * A pod may have Istio's iptables rules too. They leave 127.0.0.1 alone in any case, other addresses on lo only for
+ * who is not the proxy, and not where an included range is itself loopback (tools/istio-iptables, ISTIO_OUTPUT).
  */
 static __always_inline __be32 proxy_ipv4(struct bpf_sock_addr *ctx, const struct request *r,
-					 struct decision d)
+					 struct decision d, const struct pod_record *record)
 {
 	struct bpf_sock_tuple tuple = {};
+	const struct policy *policy;
 	bool every_address;
 	struct bpf_sock *sk;
 	__u32 n;
 
-	if (r->protocol != IPPROTO_TCP || d.reason == REASON_DNS)
+	if (r->protocol != IPPROTO_TCP || d.reason == REASON_DNS || d.reason == REASON_PROXY_TO_SELF)
+		return IPV4_LOOPBACK;
+	policy = find_policy(record);
+	if (!policy || policy->flags & POLICY_FLAG_KEEP_LOCAL)
 		return IPV4_LOOPBACK;
 	n = ctx->sk->src_port ? (bpf_ntohl(r->destination.words[0]) ^ r->port) * 0x9e3779b1 >> 16
 			      : bpf_get_prandom_u32();

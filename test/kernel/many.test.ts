@@ -47,4 +47,20 @@ test("an application on one of the other addresses gets nothing while the proxy 
     assert.match(await ends.call(as(1000, "app"), "203.0.113.1", 80), /^proxy 127\.0\.0\.1:/);
 });
 
+test("127.0.0.1 alone where iptables rules beside us would steer again", async () => {
+  const ends = await makeEndpoints(bed.lab.directory);
+  const as = (id: number, container: string) => ({ pod, container, uid: id, gid: id });
+  await ends.listen(as(1337, "istio-proxy"), "in", "0.0.0.0", 15006);
+  await ends.listen(as(1337, "istio-proxy"), "out", "0.0.0.0", 15001);
+  const seen = async (id: number, to: string): Promise<string[]> => {
+    const answers = [];
+    for (let i = 0; i < 40; i++) answers.push(await ends.call(as(id, "app"), to, 80));
+    return [...new Set(answers.map((answer) => answer.split(" ", 2).join(" ")))];
+  };
+  assert.equal(await seen(1337, "10.88.8.1"), ["in 127.0.0.1:15006"], "the proxy to its own pod");
+  assert.ok((await seen(1000, "203.0.113.1")).length > 1, "else on several");
+  await bed.enrol([[pod, policy(2n, { keepLocal: true })]]);
+  assert.equal(await seen(1000, "203.0.113.1"), ["out 127.0.0.1:15001"], "an included range is loopback");
+});
+
 test.run();
