@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import type { LabPod } from "../../src/demo/labPod.js";
 import type { Policy } from "../../src/model/policy.js";
 import { policy } from "../samples.js";
-import { type Bed, openBed } from "./bed.js";
+import { type Bed, openBed, until } from "./bed.js";
 import { type Endpoints, type Listener, makeEndpoints, type Place } from "./endpoint.js";
 
 let bed: Bed;
@@ -57,7 +57,9 @@ test("a captured port arrives at the proxy, whether or not anything listens ther
   );
   bed.sampleFlows(1);
   await call(8080);
-  const flow = bed.flows.find(({ direction }) => direction === "inbound") ?? assert.unreachable();
+  const inbound = () => bed.flows.find(({ direction }) => direction === "inbound");
+  await until("the flow is told", () => inbound() !== undefined);
+  const flow = inbound();
   assert.equal([flow?.destinationPort, flow?.targetPort, flow?.pid, flow?.command], [8080, 15006, 0, ""]);
 });
 

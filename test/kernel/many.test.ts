@@ -53,7 +53,7 @@ test("127.0.0.1 alone where iptables rules beside us would steer again", async (
   await ends.listen(as(1337, "istio-proxy"), "in", "0.0.0.0", 15006);
   await ends.listen(as(1337, "istio-proxy"), "out", "0.0.0.0", 15001);
   const seen = async (id: number, to: string): Promise<string[]> => {
-    const answers = [];
+    const answers: string[] = [];
     for (let i = 0; i < 40; i++) answers.push(await ends.call(as(id, "app"), to, 80));
     return [...new Set(answers.map((answer) => answer.split(" ", 2).join(" ")))];
   };
