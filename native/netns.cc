@@ -9,7 +9,9 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -111,6 +113,53 @@ private:
   std::vector<Address> addresses_;
 };
 
+/// What istio-iptables does with `ip -6 addr add ::6/128 dev lo`: Envoy binds it.
+class AddLoopback : public NetnsJob {
+public:
+  AddLoopback(Napi::Env env, std::string path, Bytes address, uint32_t inode)
+      : NetnsJob(env, "addLoopbackAddress", std::move(path)), inode_(inode) {
+    std::copy(address.begin(), address.end(), address_.s6_addr);
+  }
+
+private:
+  /// <linux/ipv6.h> has it, and cannot stand beside <netinet/in.h>.
+  struct Request {
+    in6_addr address;
+    uint32_t prefixLength;
+    int interface;
+  };
+
+  void inside() override {
+    // The process may have gone, and its number to another one: nobody else's lo is ours to change.
+    struct stat here {};
+    if (stat("/proc/thread-self/ns/net", &here) < 0)
+      return failed("stat");
+    if (here.st_ino != inode_) {
+      errno = ESTALE;
+      return failed("setns");
+    }
+    Fd socket(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket)
+      return failed("socket");
+    Request request{address_, 128, static_cast<int>(if_nametoindex("lo"))};
+    // EEXIST: somebody else was first.
+    if (ioctl(socket.get(), SIOCSIFADDR, &request) < 0 && errno != EEXIST)
+      failed("ioctl(SIOCSIFADDR)");
+  }
+  Napi::Value result() override { return Env().Undefined(); }
+
+  in6_addr address_{};
+  uint32_t inode_;
+};
+
+Napi::Value addLoopbackAddress(const Napi::CallbackInfo &info) {
+  Arguments arguments(info, "addLoopbackAddress");
+  std::string path = arguments.text(0, "path");
+  Bytes address = arguments.bytes(1, "address", 16);
+  uint32_t inode = arguments.number(2, "inode");
+  return (new AddLoopback(info.Env(), std::move(path), address, inode))->start();
+}
+
 Napi::Value inspectNetns(const Napi::CallbackInfo &info) {
   std::string path = Arguments(info, "inspectNetns").text(0, "path");
   return (new InspectNetns(info.Env(), std::move(path)))->start();
@@ -120,6 +169,7 @@ Napi::Value inspectNetns(const Napi::CallbackInfo &info) {
 
 void exportNetns(Napi::Env, Napi::Object exports) {
   exportFunction<inspectNetns>(exports, "inspectNetns");
+  exportFunction<addLoopbackAddress>(exports, "addLoopbackAddress");
 }
 
 } // namespace shunt

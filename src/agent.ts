@@ -26,6 +26,7 @@ import type { ProgramStatus, Status } from "./model/status.js";
 import { openCgroupTree } from "./node/cgroups.js";
 import { processInNamespace } from "./node/namespace.js";
 import { openNamespaceTracker } from "./node/namespaces.js";
+import { openPassthrough, passthrough6 } from "./passthrough.js";
 import type { PodCompiler } from "./policy/podCompiler.js";
 import { openReconciler } from "./reconciler.js";
 import { version } from "./version.js";
@@ -171,6 +172,14 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   onClose(() => clearTimeout(again));
   const keeper = openInboundKeeper({ inbound, datapath, contract, pathOf, nameOf });
 
+  const passthrough = openPassthrough({
+    add: (pid, netns) =>
+      native.addLoopbackAddress(`/proc/${pid}/ns/net`, passthrough6.bytes, Number(/\d+/.exec(netns)?.[0])),
+    findProcess: (pod, netns) => processInNamespace(pathOf(pod) ?? "", netns),
+    nameOf,
+    onChange: () => reconciler.markDirty(),
+  });
+
   let onFilled = (): void => {};
   const filled = new Promise<void>((resolve) => {
     onFilled = resolve;
@@ -198,7 +207,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const steered = keeper.pass(store.have.pods, tracker.known, desired.proxies);
       clearTimeout(again);
       if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
-      unsteered = steered.problems;
+      unsteered = [...steered.problems, ...passthrough.pass(store.have.pods, tracker.known)];
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
       tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));

@@ -272,6 +272,12 @@ export interface Native {
   /** Calls back with the ids of the namespaces that changed, each once. One thread for all of them. */
   openNetnsWatch(onChange: (ids: number[]) => void): NativeNetnsWatch;
   /**
+   * Gives the namespace's lo this IPv6 address, with prefix length 128. One that is there already is no error.
+   * Needs CAP_SYS_ADMIN and CAP_NET_ADMIN. @param path e.g. /proc/PID/ns/net. @param address 16 bytes.
+   * @param inode of the namespace that is meant. @throws ESTALE if the path is another's by now.
+   */
+  addLoopbackAddress(path: string, address: Uint8Array, inode: number): Promise<void>;
+  /**
    * SO_ORIGINAL_DST of a connected socket. @param level 0 (SOL_IP) or 41 (SOL_IPV6).
    * @returns 4 or 16 address bytes and the port in host order.
    */

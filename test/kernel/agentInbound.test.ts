@@ -1,12 +1,14 @@
 /** Inbound and identity with the real agent: what was there before it, what it follows, whom it leaves alone. */
 import { spawn } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { firstLine, outcomeOf } from "../../src/demo/process.js";
 import { inboundDirectory } from "../../src/kernel/inbound.js";
+import { native } from "../../src/kernel/native.js";
+import { addressFromBytes, formatAddress } from "../../src/model/address.js";
 import { type AgentHere, openAgentHere, traffic } from "../cli/agentHere.js";
 import { until } from "./bed.js";
 import { type Endpoints, makeEndpoints, type Place } from "./endpoint.js";
@@ -40,7 +42,10 @@ async function answers(wanted: RegExp, ask: () => Promise<string> = call): Promi
   }
 }
 
-const attached = (): number => readdirSync(inboundDirectory(bed.bpffs)).length;
+const attached = (): number => {
+  const directory = inboundDirectory(bed.bpffs);
+  return existsSync(directory) ? readdirSync(directory).length : 0;
+};
 
 test("a proxy that listened before the agent came is found by its uid; one with another uid by its container", async () => {
   const first = await ends.listen(proxy(), "first", "0.0.0.0", 15006);
@@ -165,6 +170,29 @@ test("a socket of another namespace, and a host process in the pod's cgroup, are
   // The host's own.
   const host = await outcomeOf(spawn("sh", ["-c", join_, "sh", endpoint, "connect", "127.0.0.1", "9"]));
   assert.is(host.stdout.trim(), "ECONNREFUSED");
+});
+
+test("a pod whose IPv6 is captured gets ::6 on lo, where the proxy binds it; another one does not", async () => {
+  const dual = { "proxy.istio.io/config": 'proxyMetadata: {ISTIO_DUAL_STACK: "true"}' };
+  const addresses = async (): Promise<string[]> => {
+    const { addresses: found } = await native().inspectNetns(pod.netns);
+    return found.map(({ interface: name, address }) => `${name} ${formatAddress(addressFromBytes(address))}`);
+  };
+  pod.spawn(["sleep", "600"], { container: "pause" });
+  await bed.edit(pod);
+  await bed.start();
+  await until("inbound is steered", () => attached() === 1);
+  assert.not((await addresses()).includes("lo ::6"), "IPv4 first, and not dual-stack");
+  await bed.edit(pod, dual);
+  const end = Date.now() + 10_000;
+  while (!(await addresses()).includes("lo ::6")) assert.ok(Date.now() < end, "::6 is on lo");
+  await ends.listen(app(), "app", "::", 8080);
+  await ends.listen(proxy(), "inbound", "::", 15006);
+  const throughProxy = /^inbound \S+ \S+ \[fd00:3::1\]:8080$/;
+  await answers(throughProxy, () => ends.call(proxy(), "fd00:3::1", 8080));
+  assert.match(await ends.call(proxy(), "fd00:3::1", 8080, "from=::6"), /^app /);
+  const [problem] = bed.agent?.status().problems ?? [];
+  assert.is(problem, undefined);
 });
 
 test.run();

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readlinkSync } from "node:fs";
+import { readlinkSync, statSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -20,6 +20,18 @@ test("inspectNetns() of our own namespace", async () => {
     [],
   );
   assert.is(readlinkSync("/proc/thread-self/ns/net"), before);
+});
+
+test("addLoopbackAddress() in the namespace that is meant, and in no other", async () => {
+  const path = `/run/netns/${makeNetns()}`;
+  const address = Uint8Array.from([...new Array<number>(15).fill(0), 6]);
+  const { ino } = statSync(path);
+  const error = await rejects("ESTALE", native().addLoopbackAddress(path, address, ino + 1));
+  assert.is(error.subject, path);
+  assert.not(textOf(await native().inspectNetns(path)).some((text) => text.endsWith("06")));
+  for (let twice = 0; twice < 2; twice++) await native().addLoopbackAddress(path, address, ino);
+  assert.ok(textOf(await native().inspectNetns(path)).includes(`lo ${"00".repeat(15)}06`));
+  fails("ERR_ARGUMENT", () => native().addLoopbackAddress(path, address.subarray(1), ino));
 });
 
 test("inspectNetns() of others, many at a time, leaves no thread behind in them", async () => {
