@@ -265,6 +265,7 @@ enum counter {
 	COUNTER_ORIGIN_UNSTORED,     /* no memory for the accepted socket's origin */
 	COUNTER_DNS_SERVER_UNLISTED, /* more servers on one socket than are kept: answers come from one that is */
 	COUNTER_LISTENER_UNLISTED, /* a proxy's listener that cannot be steered to: MPTCP, or all slots taken */
+	COUNTER_PROXY_NARROW,	   /* redirected to a proxy that does not listen on every address */
 	COUNTERS,
 };
 

@@ -1,9 +1,13 @@
 /** `shunt doctor`: can this kernel and this node do it, and who else is here. */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { release } from "node:os";
+import { join } from "node:path";
+import { artifact } from "../kernel/artifact.js";
 import { pinDirectory } from "../kernel/datapath.js";
 import { findCgroup2, readMounts } from "../kernel/mounts.js";
 import { type Native, native } from "../kernel/native.js";
+import { bindContract } from "../maps/contract.js";
+import { readCounters } from "../maps/counts.js";
 import { findPodRoots } from "../node/root.js";
 import { defaultBpffs, parseOptions } from "./options.js";
 
@@ -101,6 +105,23 @@ function neighbourChecks(addon: Native, cgroupRoot: string | undefined): Check[]
   return [found, ...others];
 }
 
+/** What the programs that are in the kernel have met. */
+function limitChecks(addon: Native, bpffs: string): Check[] {
+  const object = artifact("shunt.bpf.o");
+  const contract = bindContract(addon.readBtf(readFileSync(object), object));
+  const path = join(pinDirectory(bpffs), `maps-${contract.hash}`, "counters");
+  if (!existsSync(path)) return [];
+  const map = addon.openPinnedMap(path);
+  try {
+    const count = readCounters(map, contract).get("proxy-narrow") ?? 0n;
+    if (count === 0n) return [];
+    const why = "of such a pod about 28,000 can be open at once; one that listens on 0.0.0.0 has eight times as many";
+    return [{ name: "port limit", state: "note", detail: `${count} redirects to proxies on 127.0.0.1 alone: ${why}` }];
+  } finally {
+    map.close();
+  }
+}
+
 /** @returns whether the agent can run here. */
 export function doctor(args: readonly string[], print: (text: string) => void): boolean {
   const values = parseOptions("doctor", args, {
@@ -113,7 +134,12 @@ export function doctor(args: readonly string[], print: (text: string) => void): 
   const checks: Check[] = [
     { name: "root", state: root ? "ok" : "fail", detail: root ? "yes" : "run it as root: it has to load programs" },
     ...(root
-      ? [...kernelChecks(addon), ...mountChecks(values.bpffs), ...neighbourChecks(addon, values["cgroup-root"])]
+      ? [
+          ...kernelChecks(addon),
+          ...mountChecks(values.bpffs),
+          ...neighbourChecks(addon, values["cgroup-root"]),
+          ...limitChecks(addon, values.bpffs),
+        ]
       : []),
   ];
   const able = checks.every((check) => check.state !== "fail");

@@ -12,6 +12,10 @@ export function faultsCollector(): Collector {
     name: "shunt_handoff_lost_total",
     help: "Connections that the proxy accepted and of which the original destination is not known: it refuses them.",
   });
+  const narrow = counter(registry, {
+    name: "shunt_narrow_redirects_total",
+    help: "Connections to a proxy that does not listen on every address: about 28,000 of a pod can be open at once.",
+  });
   const faults = counter(registry, {
     name: "shunt_faults_total",
     help: "Other faults that the programs met, by the names of enum counter in bpf/contract.h.",
@@ -30,6 +34,7 @@ export function faultsCollector(): Collector {
       };
       flows.set(only(take("flow-lost")));
       handoffs.set(only(take("handoff-lost")));
+      narrow.set(only(take("proxy-narrow")));
       faults.set([...counters].map(([fault, count]) => [{ fault }, Number(count)]));
     },
   };

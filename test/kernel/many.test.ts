@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { doctor } from "../../src/cli/doctor.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { command } from "../../src/demo/process.js";
 import { policy } from "../samples.js";
@@ -45,6 +46,10 @@ test("an application on one of the other addresses gets nothing while the proxy 
   await ends.listen(as(1337, "istio-proxy"), "proxy", "127.0.0.1", 15001);
   for (let i = 0; i < 40; i++)
     assert.match(await ends.call(as(1000, "app"), "203.0.113.1", 80), /^proxy 127\.0\.0\.1:/);
+  assert.ok((bed.counters().get("proxy-narrow") ?? 0n) > 0n, "counted: there are fewer ports");
+  const lines: string[] = [];
+  doctor(["--bpffs", bed.bpffs, "--cgroup-root", bed.lab.cgroupRoot], (line) => lines.push(line));
+  assert.match(lines.join("\n"), /^note {2}port limit +\d+ redirects to proxies on 127\.0\.0\.1 alone/m);
 });
 
 test("127.0.0.1 alone where iptables rules beside us would steer again", async () => {

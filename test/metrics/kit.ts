@@ -46,6 +46,7 @@ export function view(changes: Partial<AgentView> = {}): AgentView {
   const counters = new Map([
     ["flow-lost", 0n],
     ["handoff-lost", 0n],
+    ["proxy-narrow", 0n],
   ]);
   return { status: () => status(), verdicts: () => [], counters: () => counters, ...changes };
 }

@@ -36,6 +36,7 @@ const busy: AgentView = {
     new Map([
       ["flow-lost", 1n],
       ["handoff-lost", 2n],
+      ["proxy-narrow", 5n],
       ["source-unbound", 3n],
       ["policy-missing", 0n],
     ]),
@@ -98,7 +99,7 @@ const failures: readonly [string, Partial<AgentView>, readonly string[], readonl
     "the map of counters",
     { counters: broken },
     ["faults"],
-    ["shunt_flows_lost_total", "shunt_handoff_lost_total", "shunt_faults_total"],
+    ["shunt_flows_lost_total", "shunt_handoff_lost_total", "shunt_narrow_redirects_total", "shunt_faults_total"],
   ],
   ["a counter that the programs do not have", { counters: () => new Map() }, ["faults"], ["shunt_flows_lost_total"]],
   [
