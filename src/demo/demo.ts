@@ -11,7 +11,7 @@ import { releaseBpffs } from "../kernel/mounts.js";
 import { native } from "../kernel/native.js";
 import { unload } from "../kernel/unload.js";
 import { bindContract } from "../maps/contract.js";
-import { readCounters, readVerdicts, type VerdictCount } from "../maps/counts.js";
+import { faultsIn, readCounters, readVerdicts, type VerdictCount } from "../maps/counts.js";
 import { type AgentProcess, startAgentProcess } from "./agentProcess.js";
 import type { Answer as CallAnswer, NoAnswer } from "./call.js";
 import { untilCaptured } from "./captured.js";
@@ -164,10 +164,7 @@ function kernelTable(demo: DemoLab): string {
         .filter(({ pod }) => pod === cgroupId)
         .map(({ direction, verdict, reason, count }) => [name, direction, verdict, reason, String(count)]),
     );
-    const faults = [...readCounters(counters, contract)]
-      // What only limits how many can be open at once is no fault.
-      .filter(([name, count]) => count > 0n && name !== "proxy-narrow")
-      .map(([name, count]) => `${name} ${count}`);
+    const faults = faultsIn(readCounters(counters, contract)).map(([name, count]) => `${name} ${count}`);
     return `${table([["pod", "direction", "verdict", "reason", "connections"], ...lines])}\n\nfaults: ${faults.join(", ") || "none"}`;
   } finally {
     verdicts.close();

@@ -80,18 +80,33 @@ function readPins(directory: string): Pin[] {
   });
 }
 
-/** Detaches, whoever else holds the link, and takes the pin away. */
-export function removeInbound(native: Native, path: string): { link: number; program: number } {
-  const link = native.openPinnedLink(path);
+/**
+ * Detaches, whoever else holds the link, and takes the pin away.
+ * @returns undefined if somebody else has done it: an agent and `unload` at the same time.
+ */
+export function removeInbound(native: Native, path: string): { link: number; program: number } | undefined {
+  const isGone = (error: unknown): boolean => (error as Partial<KernelError>).code === "ENOENT";
+  let link: NativeLink;
+  try {
+    link = native.openPinnedLink(path);
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
   const { id, programId } = link.info();
   try {
     link.detach();
   } catch (error) {
     // Its namespace is gone, and the attachment with it.
     if ((error as KernelError).code !== "ENOLINK") throw error;
+  } finally {
+    link.close();
   }
-  link.close();
-  unlinkSync(path);
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isGone(error)) throw error;
+  }
   return { link: id, program: programId };
 }
 
@@ -157,7 +172,9 @@ export function openInbound(options: InboundOptions): Inbound {
 
   /** @returns whether the pin still holds an attachment. */
   const isAttached = (pin: Pin): boolean => {
-    const link = native.openPinnedLink(join(directory, pin.name));
+    const path = join(directory, pin.name);
+    if (!existsSync(path)) return false; // somebody has unloaded it
+    const link = native.openPinnedLink(path);
     try {
       return link.info().netnsInode !== 0;
     } finally {

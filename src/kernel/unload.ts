@@ -27,8 +27,9 @@ export async function unload(native: Native, bpffs: string, deadline = 5000): Pr
 
   const inboundLinks = existsSync(inboundDirectory(bpffs)) ? readdirSync(inboundDirectory(bpffs)) : [];
   for (const name of inboundLinks) {
-    const { link, program } = removeInbound(native, join(inboundDirectory(bpffs), name));
-    ids.push({ kind: "link", id: link }, { kind: "program", id: program });
+    const removed = removeInbound(native, join(inboundDirectory(bpffs), name));
+    if (removed === undefined) continue;
+    ids.push({ kind: "link", id: removed.link }, { kind: "program", id: removed.program });
   }
   if (existsSync(inboundDirectory(bpffs))) rmdirSync(inboundDirectory(bpffs));
   if (inboundLinks.length > 0) links.push(`${inboundProgram} (${inboundLinks.length})`);

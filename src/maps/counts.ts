@@ -50,3 +50,8 @@ export function readVerdicts(map: NativeMap, contract: Contract): VerdictCount[]
 export function readCounters(map: NativeMap, contract: Contract): ReadonlyMap<string, bigint> {
   return new Map(contract.counters.map((name, i) => [name, u64.sum(map.lookup(u32.encode(i)) ?? new Uint8Array())]));
 }
+
+/** What has gone wrong, as counters say: what only tells of a limit is not in it, nor what never happened. */
+export function faultsIn(counters: ReadonlyMap<string, bigint>): (readonly [name: string, count: bigint])[] {
+  return [...counters].filter(([name, count]) => count > 0n && name !== "proxy-narrow");
+}

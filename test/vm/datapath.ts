@@ -7,7 +7,7 @@ import { openDatapath } from "../../src/kernel/datapath.js";
 import { native } from "../../src/kernel/native.js";
 import { unload } from "../../src/kernel/unload.js";
 import { bindContract } from "../../src/maps/contract.js";
-import { readCounters, readVerdicts } from "../../src/maps/counts.js";
+import { faultsIn, readCounters, readVerdicts } from "../../src/maps/counts.js";
 import { diff } from "../../src/maps/diff.js";
 import { u64 } from "../../src/maps/layout.js";
 import { Store } from "../../src/maps/store.js";
@@ -99,9 +99,7 @@ export async function useDatapath(): Promise<Used> {
   const verdicts = readVerdicts(maps.verdicts, contract).map(
     ({ verdict, reason, count }) => `${verdict} ${reason} ${count}`,
   );
-  const faults = [...readCounters(maps.counters, contract)].flatMap(([name, count]) =>
-    count > 0n ? [`${name} ${count}`] : [],
-  );
+  const faults = faultsIn(readCounters(maps.counters, contract)).map(([name, count]) => `${name} ${count}`);
   datapath.close();
   const { held } = await unload(addon, bpffs);
   return { ...seen, excluded, verdicts: verdicts.sort(), faults, held };
