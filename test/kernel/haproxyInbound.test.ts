@@ -151,8 +151,10 @@ test("HAProxy replaced under load, its sockets beside the old ones until those c
       const load = async (): Promise<void> => {
         while (!replaced) {
           for (const result of await neighbour.ask({ ...ask, count: 100 })) {
-            // What waits in a listener's queue when it closes is reset, with or without us.
-            if (result.said !== "ECONNRESET") assert.equal(way(result), asked("inbound"), result.said);
+            // What waits in a listener's queue when it closes is reset, with or without us; a client that has been
+            // told of its connection, and of whose last packet the closed one knew nothing, may wait in vain.
+            if (result.said !== "ECONNRESET" && result.said !== "ETIMEDOUT")
+              assert.equal(way(result), asked("inbound"), result.said);
           }
         }
       };
