@@ -1,11 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import type { Readable, Writable } from "node:stream";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { podSlice } from "../../src/demo/cgroup.js";
 import { newLabName, ownerLives, parseLabName } from "../../src/demo/labName.js";
 import { podUidOf } from "../../src/node/cgroups.js";
+import { until } from "./kit.js";
 
 test("a name tells its kind and its owner, who lives", () => {
   const name = parseLabName(newLabName("demo"));
@@ -22,16 +24,20 @@ test("a pid that ended, that another process has now, or that is a zombie is not
   const mine = parseLabName(newLabName("demo"));
   assert.ok(mine);
   assert.not.ok(ownerLives({ ...mine, started: `${Number(mine.started) + 1}` }));
-  // Not waited for by its parent, the shell, which has become cat.
-  const child = spawn("sh", ["-c", "sleep 0 & echo $!; exec cat"]);
+  // The inner shell ends when it is told to, which is when its parent has become cat, which waits for nobody.
+  const child = spawn("sh", ["-c", "sh -c 'read line <&3' & echo $!; exec cat 3<&-"], {
+    stdio: ["pipe", "pipe", "inherit", "pipe"],
+  });
   try {
-    const [line] = (await once(child.stdout, "data")) as [Buffer];
+    const [line] = (await once(child.stdout as Readable, "data")) as [Buffer];
     const pid = Number(line.toString());
-    for (let i = 0; i < 100 && ownerLives({ ...mine, pid, started: startOf(pid) }); i++)
-      await new Promise((r) => setTimeout(r, 10));
-    assert.not.ok(ownerLives({ ...mine, pid, started: startOf(pid) }));
+    await until("the shell is cat", () => readFileSync(`/proc/${child.pid}/comm`, "utf8") === "cat\n");
+    assert.ok(ownerLives({ ...mine, pid, started: startOf(pid) }), "before it ended");
+    (child.stdio[3] as Writable).end("\n");
+    await until("the inner shell has ended", () => !ownerLives({ ...mine, pid, started: startOf(pid) }));
+    assert.ok(existsSync(`/proc/${pid}`), "a zombie");
   } finally {
-    child.stdin.end();
+    child.stdin?.end();
     await once(child, "close");
   }
   assert.not.ok(ownerLives({ ...mine, pid: child.pid ?? 0 }));

@@ -121,6 +121,34 @@ test("no file at all is a failure", async () => {
   assert.equal(lines, ["no test file matches", "0 passed, 0 failed"]);
 });
 
+test("--again: a file that failed has another try, and is named if it passes then; many have none", async () => {
+  const once = (name: string) => `${uvu}import { existsSync, writeFileSync } from "node:fs";
+const log = new URL("${name}", import.meta.url);
+test("a", () => {
+  if (existsSync(log)) return;
+  writeFileSync(log, "");
+  throw new Error("the first time");
+});
+test.run();
+`;
+  const bad = `${uvu}test("a", () => { throw new Error("each time"); });\ntest.run();\n`;
+  const files = { "1.test.ts": once("1"), "2.test.ts": bad, "3.test.ts": pass };
+  const { status, text, lines } = await run(files, "--again", "2");
+  assert.match(text, /FAIL .*the first time.*\nagain \S*1\.test\.ts\nok {4}\S*1\.test\.ts {2}1\/1/s);
+  assert.is(text.match(/each time/g)?.length, 2);
+  assert.match(lines.at(-2) ?? "", /^UNSTEADY: failed at first, see above: \S*1\.test\.ts$/);
+  assert.is(lines.at(-1), "3 passed, 1 failed");
+  assert.is(status, 1);
+
+  const steady = await run({ "1.test.ts": once("1") }, "--again", "1");
+  assert.is(steady.lines.at(-1), "1 passed, 0 failed");
+  assert.is(steady.status, 0);
+
+  const many = await run({ "1.test.ts": once("1"), "2.test.ts": once("2") }, "--again", "1");
+  assert.not.match(many.text, /^again/m);
+  assert.is(many.lines.at(-1), "0 passed, 2 failed");
+});
+
 test("serial files run alone and last; any argument that matches chooses a file", async () => {
   const busy = (name: string) => `${uvu}import { appendFileSync } from "node:fs";
 const log = new URL("log", import.meta.url);
