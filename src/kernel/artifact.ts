@@ -8,7 +8,7 @@ function near(places: readonly string[], name: string): string | undefined {
 }
 
 /**
- * @param name `shunt.node` or `shunt.bpf.o`.
+ * @param name `shunt.node`, `shunt.bpf.o` or `shunt.js`.
  * @returns its absolute path.
  * @throws Error that names the file and says how to build it.
  */

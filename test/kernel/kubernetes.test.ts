@@ -1,6 +1,7 @@
 /**
  * The real agent with a cluster as its source, on the real kernel: pods that are objects in an API server and
- * cgroups on this machine. Against the double, and where KUBEBUILDER_ASSETS names one against a real API server too.
+ * cgroups on this machine. The agent is the built one: what it needs for a cluster is a file of its own that it loads
+ * then. Against the double, and where KUBEBUILDER_ASSETS names one against a real API server too.
  */
 import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -11,6 +12,7 @@ import * as assert from "uvu/assert";
 import { podSlice } from "../../src/demo/cgroup.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { firstLine } from "../../src/demo/process.js";
+import { artifact } from "../../src/kernel/artifact.js";
 import { type ClusterBed, openDoubleBed } from "../source/kubernetes/clusterBed.js";
 import { assets, openRealBed } from "../source/kubernetes/realBed.js";
 import { reach, traffic } from "./agentBed.js";
@@ -147,7 +149,7 @@ for (const { name: which, open } of beds) {
   let pod: LabPod;
   test.before(async () => {
     bed = await open();
-    lab = await openClusterLab(bed);
+    lab = await openClusterLab(bed, [process.execPath, artifact("shunt.js")]);
     const outside = await lab.lab.pod({ namespace: "test", name: "outside", uid: "bb-0", address });
     const listening = outside.spawn(script("originServer.ts", "direct", "0.0.0.0:5000"), { container: "app" });
     [pod] = await Promise.all([lab.makePod("shop", "10.88.0.2"), firstLine(listening, 60_000)]);

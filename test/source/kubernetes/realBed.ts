@@ -73,8 +73,11 @@ function collectionOf({ apiVersion, kind, metadata }: Manifest): string {
 
 /**
  * Sidecars are the double's, behind the real server's aggregation layer: names, versions, rights and streams are the
- * real one's. It must not be given custom resources: the kube-apiserver 1.20.2 at hand was built with Go 1.19 and a
- * reflect2 that knows Go 1.17's maps, and dies of SIGSEGV in GetObjectMeta whenever it reads or writes one.
+ * real one's. It must not be given custom resources, of which it dies (SIGSEGV below reflect2's UnsafeIterate): the
+ * kube-apiserver 1.20.2 at hand was built with Go 1.19, whose mapiterinit takes one argument more than reflect2 1.0.1
+ * gives it. Every decoding of a custom resource, from a request or from etcd, gets there before it looks at schema or
+ * version (schemaCoercingDecoder, GetObjectMeta, json-iterator's Marshal of the metadata), so no flag avoids it; CRDs of
+ * v1 and of v1beta1 with preserveUnknownFields were tried.
  */
 export async function openRealBed(): Promise<ClusterBed> {
   const files = scratch();
