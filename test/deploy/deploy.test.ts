@@ -14,7 +14,10 @@ import { parseListen } from "../../src/web/listen.js";
 import { pod } from "../policy/kit.js";
 
 const root = fileURLToPath(new URL("../../deploy/", import.meta.url));
-const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => /\.(?:ya?ml|json)$/.test(name));
+/** The examples have tests of their own (test/examples). */
+const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter(
+  (name) => /\.(?:ya?ml|json)$/.test(name) && !name.startsWith("examples/"),
+);
 const text = (name: string): string => readFileSync(join(root, name), "utf8");
 
 interface Manifest {
