@@ -5,10 +5,12 @@ import { type Address, formatAddress, parseAddress } from "../model/address.js";
 import { parseEndpoint } from "../model/endpoint.js";
 import { podName } from "../model/pod.js";
 import { describeProblem } from "../model/problem.js";
+import { policyOptions } from "../policy/config.js";
 import { type Explanation, explain as explainPod, type Question } from "../policy/explain.js";
 import type { PolicyOptions } from "../policy/podPolicy.js";
 import { parsePort } from "../policy/values.js";
 import { defaultControl } from "../web/controlClient.js";
+import { readConfigFile } from "./config.js";
 import { explainLive, readManifestPod } from "./explainLive.js";
 import { defaultBpffs, parseOptions } from "./options.js";
 import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
@@ -168,7 +170,7 @@ export async function explain(args: readonly string[], print: (text: string) => 
   const { pod, manifests, live, control, bpffs, json } = values;
   if (pod === undefined) throw wrong("--pod NAMESPACE/NAME is needed");
   const question = parseQuestion(values);
-  const policy = readPolicyFlags("explain", values);
+  const policy = policyOptions(readPolicyFlags("explain", values), readConfigFile("explain", values.config));
   if (!live && manifests === undefined) throw wrong("it takes --manifests DIR or --live");
   const answer =
     live || manifests === undefined

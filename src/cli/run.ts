@@ -13,12 +13,12 @@ import { parseDetail } from "../metrics/detail.js";
 import { openMetrics } from "../metrics/registry.js";
 import { agentView } from "../metrics/view.js";
 import { openPodCompiler } from "../policy/podCompiler.js";
-import type { PolicyOptions } from "../policy/podPolicy.js";
 import { openControl } from "../web/control.js";
 import { defaultControl } from "../web/controlClient.js";
 import { serveHttp } from "../web/http.js";
 import { defaultListen, parseListen } from "../web/listen.js";
 import { agentRoutes } from "../web/routes.js";
+import { openSettings, type Settings as PolicySettings } from "./config.js";
 import { defaultBpffs, parseOptions, podRoot } from "./options.js";
 import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
 import { chooseSource, type SourceChoice, sourceOpener } from "./source.js";
@@ -111,7 +111,10 @@ export async function run(args: readonly string[]): Promise<void> {
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
   const proxyIdentity = parseIdentity(values["proxy-identity"]);
-  const policy: PolicyOptions = { ...readPolicyFlags("run", values), dns: parseDns(values.dns) };
+  const flags = readPolicyFlags("run", values);
+  const dns = parseDns(values.dns);
+  const openInotify: Native["openInotify"] = (onEvents) => native().openInotify(onEvents);
+  const policy = openSettings("run", { file: values.config, flags, dns, openInotify });
   if (process.getuid?.() !== 0) throw new NodeError("shunt run must load BPF programs: run it as root");
   if (!existsSync(values.bpffs)) checkDirectory("--bpffs", dirname(resolve(values.bpffs)));
   const addon = native();
@@ -131,7 +134,7 @@ interface Settings {
   readonly control: string;
   readonly detail: ReturnType<typeof parseDetail>;
   readonly proxyIdentity: ProxyIdentity;
-  readonly policy: PolicyOptions;
+  readonly policy: PolicySettings;
   readonly compile: boolean;
   readonly "compile-cache": string;
 }
@@ -165,11 +168,11 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
   agent = await startAgent({
     native: addon,
     log,
-    openSource: sourceOpener(values.source, (onEvents) => addon.openInotify(onEvents), log),
+    openSource: values.policy.beside(sourceOpener(values.source, (onEvents) => addon.openInotify(onEvents), log)),
     cgroupRoot,
     bpffs: values.bpffs,
     object,
-    compile: openPodCompiler(values.policy),
+    compile: openPodCompiler(values.policy.options),
     proxyIdentity: values.proxyIdentity,
     clock: process.hrtime.bigint,
     observe: metrics.observe,

@@ -44,7 +44,7 @@ const defaultLoopback: Prefix = { address: addressFromBytes(Uint8Array.of(127, 0
 
 export interface SettingsOptions {
   /** Annotation key → what stands in where a pod has no such annotation, or a bad one; see standIns.ts. */
-  readonly standIns?: ReadonlyMap<string, string> | undefined;
+  readonly standIns?: ReadonlyMap<string, { readonly text: string }> | undefined;
   /** Whose `proxyMetadata` is the default of the pod's. */
   readonly mesh?: Mesh | undefined;
 }
@@ -75,7 +75,7 @@ export function readSettings(pod: Pod, { standIns, mesh }: SettingsOptions = {})
   };
   const annotation = <T>(key: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
     if (pod.badAnnotations.has(key)) unreadable = true; // already reported where the document was read
-    const other = standIns?.get(key);
+    const other = standIns?.get(key)?.text;
     const standIn = other === undefined ? undefined : parse(other);
     const absent = standIn !== undefined && "value" in standIn ? standIn.value : fallback;
     const text = pod.annotations.get(key);
@@ -160,7 +160,7 @@ function parseMode(text: string): Parsed<string> {
 }
 
 /** 0 stands for "no status port", as does "". */
-function parseStatusPort(text: string): Parsed<number> {
+export function parseStatusPort(text: string): Parsed<number> {
   return trimSpace(text) === "" ? { value: 0 } : parsePort(text);
 }
 

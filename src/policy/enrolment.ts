@@ -14,6 +14,8 @@ export interface EnrolmentOptions {
   readonly excludeNamespaces: readonly string[];
   /** Leave pods alone whose `istio-init` container makes iptables rules. Without it they are captured too. */
   readonly skipIptablesPods?: boolean;
+  /** Where either is written, by what it is the cause of, if that is not a flag. */
+  readonly sources?: Readonly<Partial<Record<OutsideCause, string>>>;
 }
 
 /** Why a pod is left alone: for a program, and in words. */
@@ -54,6 +56,6 @@ function refusal(pod: Pod, options: EnrolmentOptions): Refusal | undefined {
   if (pod.annotations.get(interceptionModeKey) === "NONE")
     return { cause: "mode-none", why: `${interceptionModeKey} is NONE` };
   if (options.skipIptablesPods === true && pod.initContainers.some(({ name }) => name === "istio-init"))
-    return { cause: "iptables", why: "its istio-init makes iptables rules, and --skip-iptables-pods is set" };
+    return { cause: "iptables", why: "its istio-init makes iptables rules, and pods with such are to be left alone" };
   return undefined;
 }

@@ -214,8 +214,9 @@ export function explainPolicy(policy: Policy, facts: PodFacts, question: Questio
  * annotation says so, `foreign-netns` where the pod has no network of its own, and `unknown-pod` for all else:
  * the programs do not know such a pod.
  * @param why as enrolment says it, or why it is not in the kernel. @param cause of enrolment, if it was that.
+ * @param written where that is, if it is in a file.
  */
-export function explainOutside(why: string, cause: OutsideCause | "" = ""): Explanation {
+export function explainOutside(why: string, cause: OutsideCause | "" = "", written?: string): Explanation {
   const reasons: Partial<Record<typeof cause, Reason>> = { "mode-none": "mode-none", "host-network": "foreign-netns" };
   const sources: Partial<Record<typeof cause, string>> = {
     "mode-none": interceptionModeKey,
@@ -227,7 +228,7 @@ export function explainOutside(why: string, cause: OutsideCause | "" = ""): Expl
     to: null,
     reason: reasons[cause] ?? "unknown-pod",
     rule: why,
-    source: sources[cause] ?? "default",
+    source: sources[cause] ?? written ?? "default",
     considered: [{ rule: "is the pod captured?", outcome: "no" }],
     policy: "",
   };
@@ -247,7 +248,10 @@ export function explain(
   const sidecar = selectSidecar(indexSidecars(sidecars), pod, mesh.rootNamespace);
   const compiled = podPolicyWith(pod, options, sidecar, mesh);
   const { problems } = compiled;
-  if (!compiled.enrolled) return { ...explainOutside(compiled.why, compiled.cause), problems };
+  if (!compiled.enrolled) {
+    const { why, cause } = compiled;
+    return { ...explainOutside(why, cause, options.sources?.[cause]), problems };
+  }
   const { policy } = compiled;
   const { direction, port } = question;
   const place = { direction, port, address: direction === "outbound" ? question.destination : undefined };

@@ -5,15 +5,22 @@ import type { Pod } from "../model/pod.js";
 import type { Policy } from "../model/policy.js";
 import { type Sidecar, sidecarName } from "../model/sidecar.js";
 import type { Reason } from "../model/verdict.js";
-import { alwaysExcludedInbound, proxyConfigKey, statusPortKey, traffic, variables } from "./annotations.js";
+import {
+  alwaysExcludedInbound,
+  parseStatusPort,
+  proxyConfigKey,
+  statusPortKey,
+  traffic,
+  variables,
+} from "./annotations.js";
 import { findProxy, parseProxyMetadata } from "./proxy.js";
-import { type List, lists, type StandIns, standInFlagOf } from "./standIns.js";
+import { type List, lists, type StandIn, type StandIns } from "./standIns.js";
 import { parsePort, parseRange, trimSpace } from "./values.js";
 
 export interface Origin {
   /** The text that decided. */
   readonly rule: string;
-  /** Annotation key, `Sidecar ns/name`, `MeshConfig`, `default`, or a map of the kernel. */
+  /** Annotation key, `Sidecar ns/name`, `MeshConfig`, a file and the key in it, `default`, or a map of the kernel. */
   readonly source: string;
 }
 
@@ -39,6 +46,10 @@ interface Written {
   origin(rule: string): Origin;
 }
 
+function standInOrigin({ flag, source }: StandIn, rule: string): Origin {
+  return { rule: flag === undefined ? rule : `${flag} ${rule}`, source };
+}
+
 /** @returns undefined if nobody wrote it, or badly, which counts as absent as a whole. */
 function written({ pod, standIns }: Makings, list: List): Written | undefined {
   const key = traffic(list);
@@ -46,7 +57,7 @@ function written({ pod, standIns }: Makings, list: List): Written | undefined {
   if (text !== undefined && "value" in lists[list](text)) return { text, origin: (rule) => ({ rule, source: key }) };
   const standIn = standIns?.get(key);
   if (standIn === undefined) return undefined;
-  return { text: standIn, origin: (rule) => ({ rule: `${standInFlagOf(list)} ${rule}`, source: "default" }) };
+  return { text: standIn.text, origin: (rule) => standInOrigin(standIn, rule) };
 }
 
 /** The first item that fits: the one at which iptables would have stopped. */
@@ -96,10 +107,16 @@ function excludedPort(makings: Makings, { direction, port }: Place): Origin {
   const list = direction === "outbound" ? "excludeOutboundPorts" : "excludeInboundPorts";
   const found = portItem(makings, list, port);
   if (found !== undefined) return found;
+  const isStatusPort = direction === "inbound" && !alwaysExcludedInbound.includes(port);
+  const says = (text: string | undefined): text is string => {
+    const parsed = text === undefined ? undefined : parseStatusPort(text);
+    return isStatusPort && parsed !== undefined && "value" in parsed && parsed.value === port;
+  };
   const statusPort = makings.pod.annotations.get(statusPortKey);
-  if (direction === "outbound" || alwaysExcludedInbound.includes(port) || statusPort === undefined)
-    return { rule: `${list} ${port}`, source: "default" };
-  return { rule: trimSpace(statusPort), source: statusPortKey };
+  if (says(statusPort)) return { rule: trimSpace(statusPort), source: statusPortKey };
+  const standIn = makings.standIns?.get(statusPortKey);
+  if (standIn !== undefined && says(standIn.text)) return standInOrigin(standIn, trimSpace(standIn.text));
+  return { rule: `${list} ${port}`, source: "default" };
 }
 
 /** Loopback that is never captured, asked where an included range is a loopback one itself. */

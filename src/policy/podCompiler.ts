@@ -1,6 +1,6 @@
 /**
  * Compiles the pods of one snapshot after the other, and only those that are concerned by what has changed: a policy
- * depends on the pod, on its Sidecar, and on the mesh.
+ * depends on the pod, on its Sidecar, on the mesh, and on the agent's own options.
  */
 import type { Mesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
@@ -10,20 +10,32 @@ import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
 
 export type PodCompiler = (context: PolicyContext) => (pod: Pod) => PodPolicy;
 
+interface Compiled {
+  readonly sidecar: Sidecar | undefined;
+  readonly mesh: Mesh;
+  readonly options: PolicyOptions;
+  readonly policy: PodPolicy;
+}
+
 /**
  * A source hands out the same object while a pod, a Sidecar or the mesh is as it was, so identity tells what changed.
+ * @param given where they change, what tells them: the same object while they are as they were.
  * @param compile for tests.
  */
-export function openPodCompiler(options: PolicyOptions, compile: typeof podPolicyWith = podPolicyWith): PodCompiler {
-  const compiled = new WeakMap<Pod, { sidecar: Sidecar | undefined; mesh: Mesh; policy: PodPolicy }>();
+export function openPodCompiler(
+  given: PolicyOptions | (() => PolicyOptions),
+  compile: typeof podPolicyWith = podPolicyWith,
+): PodCompiler {
+  const compiled = new WeakMap<Pod, Compiled>();
   return ({ sidecars, mesh }) => {
+    const options = typeof given === "function" ? given() : given;
     const index = indexSidecars(sidecars);
     return (pod) => {
       const sidecar = selectSidecar(index, pod, mesh.rootNamespace);
       const known = compiled.get(pod);
-      if (known?.sidecar === sidecar && known?.mesh === mesh) return known.policy;
+      if (known?.sidecar === sidecar && known?.mesh === mesh && known?.options === options) return known.policy;
       const policy = compile(pod, options, sidecar, mesh);
-      compiled.set(pod, { sidecar, mesh, policy });
+      compiled.set(pod, { sidecar, mesh, options, policy });
       return policy;
     };
   };

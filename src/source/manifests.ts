@@ -11,32 +11,11 @@ import { closedMesh, defaultMesh } from "../model/mesh.js";
 import type { Problem } from "../model/problem.js";
 import type { Source } from "../model/source.js";
 import { emptyFile, type FileContent, readDocuments } from "./documents.js";
+import { directoryMask, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_MOVE_SELF } from "./inotify.js";
 import { keepLastGood, mergeFiles } from "./mergeFiles.js";
 
-/** Bits of <sys/inotify.h>. */
-const IN_ATTRIB = 0x4;
-const IN_CLOSE_WRITE = 0x8;
-const IN_MOVED_FROM = 0x40;
-const IN_MOVED_TO = 0x80;
-const IN_CREATE = 0x100;
-const IN_DELETE = 0x200;
-const IN_DELETE_SELF = 0x400;
-const IN_MOVE_SELF = 0x800;
-const IN_IGNORED = 0x8000;
-const IN_ONLYDIR = 0x01000000;
-const watchMask =
-  IN_ATTRIB |
-  IN_CLOSE_WRITE |
-  IN_MOVED_FROM |
-  IN_MOVED_TO |
-  IN_CREATE |
-  IN_DELETE |
-  IN_DELETE_SELF |
-  IN_MOVE_SELF |
-  IN_ONLYDIR;
-
 /** Bytes. A manifest of a pod has some kilobytes; a larger file than this is a mistake. */
-const largestFile = 16 * 1024 * 1024;
+export const largestFile = 16 * 1024 * 1024;
 /** ms between attempts to find a directory again that went away. */
 const retryInterval = 500;
 
@@ -51,15 +30,11 @@ export function isManifest(name: string): boolean {
   return !name.startsWith(".") && /\.(?:ya?ml|json)$/.test(name);
 }
 
-function unreadable(path: string, error: unknown): Problem {
+/** @returns why a file cannot be read, in words. */
+export function unreadable(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
-  const why =
-    code === "ELOOP"
-      ? "symbolic links in a circle"
-      : code === "EACCES"
-        ? "no permission to read it"
-        : (code ?? message);
-  return { kind: "document", where: path, pod: "", key: "file", value: "", why: `cannot be read: ${why}` };
+  if (code === "ELOOP") return "cannot be read: symbolic links in a circle";
+  return `cannot be read: ${code === "EACCES" ? "no permission to read it" : (code ?? message)}`;
 }
 
 /** @returns undefined if there is no such file. */
@@ -73,7 +48,7 @@ function readFile(path: string): FileContent | undefined {
     return readDocuments(readFileSync(path, "utf8"), path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    return emptyFile(unreadable(path, error));
+    return emptyFile({ kind: "document", where: path, pod: "", key: "file", value: "", why: unreadable(error) });
   }
 }
 
@@ -105,7 +80,7 @@ export function openManifests(options: ManifestOptions): Source {
     for (const name of new Set([...files.keys(), ...names])) readOne(name);
   };
   const watch = (): void => {
-    inotify.add(directory, watchMask);
+    inotify.add(directory, directoryMask);
     lost = undefined;
     readAll();
   };
@@ -172,7 +147,7 @@ export function openManifests(options: ManifestOptions): Source {
 }
 
 /** A regular file with one name: a link to it would be made whole at once. */
-function isPlain(path: string): boolean {
+export function isPlain(path: string): boolean {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   return stat?.isFile() === true && stat.nlink === 1;
 }

@@ -7,10 +7,17 @@ import { fileURLToPath } from "node:url";
 import { dump, loadAll } from "js-yaml";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { describeProblem } from "../../src/model/problem.js";
+import { type Config, noConfig, policyOptions, readConfig } from "../../src/policy/config.js";
+import { podPolicy } from "../../src/policy/podPolicy.js";
 import { parseListen } from "../../src/web/listen.js";
+import { pod } from "../policy/kit.js";
 
 const root = fileURLToPath(new URL("../../deploy/", import.meta.url));
-const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => /\.(?:ya?ml|json)$/.test(name));
+/** The examples have tests of their own (test/examples). */
+const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter(
+  (name) => /\.(?:ya?ml|json)$/.test(name) && !name.startsWith("examples/"),
+);
 const text = (name: string): string => readFileSync(join(root, name), "utf8");
 
 interface Manifest {
@@ -20,6 +27,7 @@ interface Manifest {
   readonly rules?: readonly Rule[];
   readonly resources?: readonly string[];
   readonly spec?: Readonly<Record<string, unknown>>;
+  readonly data?: Readonly<Record<string, string>>;
 }
 interface Rule {
   readonly apiGroups: readonly string[];
@@ -43,7 +51,11 @@ interface Probe {
 interface PodSpec extends Readonly<Record<string, unknown>> {
   readonly containers: readonly [Container];
   readonly initContainers?: readonly unknown[];
-  readonly volumes: readonly { readonly name: string; readonly hostPath: { readonly path: string } }[];
+  readonly volumes: readonly {
+    readonly name: string;
+    readonly hostPath?: { readonly path: string };
+    readonly configMap?: { readonly name: string };
+  }[];
 }
 
 const manifests = files.filter((name) => !name.endsWith(".json")).flatMap((name) => loadAll(text(name)) as Manifest[]);
@@ -86,10 +98,34 @@ test("the agent is not privileged, and has five capabilities", () => {
 test("it sees the node's network and processes, and of its files three directories", () => {
   const { hostNetwork, hostPID, hostIPC, volumes, containers } = podSpec();
   assert.equal([hostNetwork, hostPID, hostIPC], [true, true, undefined]);
-  const paths = new Map(volumes.map(({ name, hostPath }) => [name, hostPath.path]));
+  const paths = new Map(volumes.flatMap(({ name, hostPath }) => (hostPath ? [[name, hostPath.path]] : [])));
   assert.equal([...paths.values()], ["/sys/fs/bpf", "/sys/fs/cgroup", "/run/shunt"]);
-  for (const { name, mountPath } of containers[0].volumeMounts) assert.is(mountPath, paths.get(name));
+  const mounts = containers[0].volumeMounts.filter(({ name }) => name !== "config");
+  assert.equal(new Map(mounts.map(({ name, mountPath }) => [name, mountPath])), paths);
   assert.ok(containers[0].volumeMounts.find(({ name }) => name === "cgroup")?.readOnly);
+});
+
+test("it follows a ConfigMap, whose keys are all in it, each with Istio's default", () => {
+  const { containers, volumes } = podSpec();
+  const [{ args, volumeMounts }] = containers;
+  const { mountPath = "" } = volumeMounts.find(({ name }) => name === "config") ?? {};
+  assert.ok(args.includes(`--config=${mountPath}/config.yaml`));
+  const { configMap } = volumes.find(({ name }) => name === "config") ?? {};
+  const config = one("ConfigMap", configMap?.name).data?.["config.yaml"] ?? "";
+  assert.equal(readConfig(config, ""), { config: noConfig });
+  const shown = config.replace(/^# (?! *[A-Z])/gm, "").replace(/^\{\}$/m, "");
+  const read = readConfig(shown, "");
+  if ("problems" in read) throw new Error(read.problems.map(describeProblem).join("\n"));
+  const without = { ...read.config, standIns: new Map(read.config.standIns) };
+  assert.ok(without.standIns.delete("traffic.sidecar.istio.io/excludeOutboundIPRanges"));
+  const compiled = (config: Config): bigint | undefined => {
+    const policy = podPolicy(pod(), policyOptions(noConfig, config));
+    return policy.enrolled ? policy.policy.id : undefined;
+  };
+  assert.is(compiled(without), compiled(noConfig));
+  const { sources: _, standIns: _values, ...options } = policyOptions(noConfig, without);
+  const { sources: _default, standIns: _none, ...defaults } = policyOptions(noConfig, noConfig);
+  assert.equal(options, defaults);
 });
 
 test("it is probed where it listens, and has limits", () => {

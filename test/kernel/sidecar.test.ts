@@ -105,4 +105,44 @@ test("what a flag says for the whole mesh holds for pods that do not say it them
   });
 });
 
+test("an edit of the file of mesh defaults reaches the pods that do not say it themselves, and no other", async () => {
+  const [a, b] = mesh.pods;
+  if (a === undefined || b === undefined) throw new Error("no pods");
+  await withBed(mesh.lab, async (bed) => {
+    const ports = (text: string): string => `global: {proxy: {excludeOutboundPorts: ${text}}}\n`;
+    await writeManifest(bed.lab.directory, "config.yaml", ports('"5000"'));
+    await bed.edit(a);
+    await bed.edit(b, { [traffic("excludeOutboundPorts")]: "" });
+    const agent = bed.start("--config", join(bed.lab.directory, "config.yaml"));
+    await agent.waitFor(({ event }) => event === "ready", 0, 30_000);
+    assert.is(await reach(a, toFirst), "direct");
+    assert.is(await reach(b, toFirst), `proxy ${toFirst}`);
+
+    let from = agent.events.length;
+    await writeManifest(bed.lab.directory, "config.yaml", ports("5001"));
+    await agent.waitFor(({ event, pod }) => event === "policy" && pod === "test/a", from);
+    assert.is(await reach(a, toFirst), `proxy ${toFirst}`);
+    assert.is(await reach(a, toSecond), "direct");
+
+    const edited = agent.events.length;
+    await writeManifest(bed.lab.directory, "config.yaml", ports('"5001,x"'));
+    const { msg = "" } = (await agent.waitFor(({ event }) => event === "problem", edited)) as Said;
+    assert.match(msg, /config\.yaml: global\.proxy\.excludeOutboundPorts="5001,x": "x": not a port/);
+    assert.is(await reach(a, toSecond), "direct", "the last good one stays");
+    await writeManifest(bed.lab.directory, "config.yaml", ports('"5001"'));
+    await agent.waitFor(({ event }) => event === "mended", edited);
+    const flips = agent.events.slice(from).filter(({ event }) => event === "policy");
+    assert.equal(
+      flips.map(({ pod }) => pod),
+      ["test/a"],
+      "one edit, one pod",
+    );
+    from = agent.events.length;
+    await writeManifest(bed.lab.directory, "config.yaml", "{}");
+    await agent.waitFor(({ event, pod }) => event === "policy" && pod === "test/a", from);
+    assert.is(await reach(a, toSecond), `proxy ${toSecond}`);
+    assert.is(await agent.stop(), 0);
+  });
+});
+
 test.run();

@@ -47,4 +47,27 @@ test("only the pods that a change concerns are compiled again", () => {
   assert.is(pass([]), "web,db,far");
 });
 
+test("options that change concern every pod, the same ones none", () => {
+  let given = { excludeNamespaces: [] as readonly string[] };
+  let count = 0;
+  const compiler = openPodCompiler(
+    () => given,
+    (...of) => {
+      count++;
+      return podPolicyWith(...of);
+    },
+  );
+  /** @returns who is enrolled, after the number of those that were compiled now. */
+  const pass = (): string => {
+    count = 0;
+    const compile = compiler({ sidecars: [], mesh: defaultMesh });
+    const enrolled = pods.filter((one) => compile(one).enrolled).map(({ name }) => name);
+    return [count, ...enrolled].join();
+  };
+  assert.is(pass(), "3,web,db,far");
+  assert.is(pass(), "0,web,db,far");
+  given = { excludeNamespaces: ["other"] };
+  assert.is(pass(), "3,web,db");
+});
+
 test.run();
