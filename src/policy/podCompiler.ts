@@ -5,6 +5,7 @@
 import type { Mesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import type { Sidecar } from "../model/sidecar.js";
+import { mayConcern, nothingUnread } from "../model/unread.js";
 import { type PodPolicy, type PolicyContext, type PolicyOptions, podPolicyWith } from "./podPolicy.js";
 import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
 
@@ -15,15 +16,20 @@ export type PodCompiler = (context: PolicyContext) => (pod: Pod) => PodPolicy;
  * @param compile for tests.
  */
 export function openPodCompiler(options: PolicyOptions, compile: typeof podPolicyWith = podPolicyWith): PodCompiler {
-  const compiled = new WeakMap<Pod, { sidecar: Sidecar | undefined; mesh: Mesh; policy: PodPolicy }>();
-  return ({ sidecars, mesh }) => {
+  const compiled = new WeakMap<
+    Pod,
+    { sidecar: Sidecar | undefined; mesh: Mesh; isUncertain: boolean; policy: PodPolicy }
+  >();
+  return ({ sidecars, mesh, unread = nothingUnread }) => {
     const index = indexSidecars(sidecars);
     return (pod) => {
       const sidecar = selectSidecar(index, pod, mesh.rootNamespace);
       const known = compiled.get(pod);
-      if (known?.sidecar === sidecar && known?.mesh === mesh) return known.policy;
-      const policy = compile(pod, options, sidecar, mesh);
-      compiled.set(pod, { sidecar, mesh, policy });
+      const isUncertain = mayConcern(unread, pod.namespace, mesh.rootNamespace);
+      if (known?.sidecar === sidecar && known?.mesh === mesh && known.isUncertain === isUncertain) return known.policy;
+      const read = compile(pod, options, sidecar, mesh);
+      const policy = isUncertain && read.enrolled ? { ...read, bad: true } : read;
+      compiled.set(pod, { sidecar, mesh, isUncertain, policy });
       return policy;
     };
   };
