@@ -186,15 +186,19 @@ export function desiredState(
     const namespace = seen ?? heldFacts(held);
     const { all, problems: bad } = addressesOf(pod, namespace.addresses);
     problems.push(...bad);
-    const kept = compiled.bad ? have.pods.get(cgroup.id)?.policy : undefined;
-    const keeps = kept !== undefined && have.policies.has(kept);
     const excluded = new Set(compiled.excludeInterfaces);
     const known = excluded.size === 0 ? [] : namespace.routes;
     const routes = known.map((route) => ({ prefix: route.prefix, excluded: excluded.has(route.interface) }));
-    const own = routes.some((route) => route.excluded) ? withRoutes(compiled.policy, routes) : compiled.policy;
+    const indexes = [...excluded].flatMap((name) => namespace.interfaces.get(name) ?? []);
+    // An interface that no route leads to is still one that connections arrive at.
+    const isAsked = indexes.length > 0 || routes.some((route) => route.excluded);
+    const own = isAsked ? withRoutes(compiled.policy, routes) : compiled.policy;
+    const whole = held !== undefined && have.policies.has(held.policy) ? held : undefined;
+    // What stands in already is no policy of before.
+    const keeps = compiled.bad && whole?.policy !== own.id && whole?.policy !== compiled.policy.id ? whole : undefined;
     // The routes are not known again until the pod has been looked at: as long, what is in the kernel stays.
-    const unseen = seen === undefined && excluded.size > 0 && held !== undefined && have.policies.has(held.policy);
-    const policy = keeps ? kept : unseen ? held.policy : own.id;
+    const kept = keeps ?? (seen === undefined && excluded.size > 0 ? whole : undefined);
+    const policy = kept?.policy ?? own.id;
     if (policy === own.id) policies.set(policy, own);
     names.set(cgroup.id, podName(pod));
     const proxy = proxyContainerOf(pod, node, have, cgroup.id);
@@ -208,22 +212,19 @@ export function desiredState(
       netnsCookie: namespace.cookie,
       proxyCgroupId: proxy.id,
       proxyCgroupOnly: cgroupOnly,
-      captureIpv6: capturesIpv6(
-        [...pod.addresses.flatMap((text) => parseAddress(text) ?? []), ...all],
-        compiled.dualStack,
-      ),
+      captureIpv6:
+        capturesIpv6([...pod.addresses.flatMap((text) => parseAddress(text) ?? []), ...all], compiled.dualStack) ||
+        keeps?.captureIpv6 === true,
       uidBase: namespace.uidBase,
       gidBase: namespace.gidBase,
       ipv4: ownAddress(pod, all, 4),
       ipv6: ownAddress(pod, all, 6),
       localAddresses: all,
-      dnsServers: compiled.policy.dns === "resolv-conf" ? namespace.dnsServers : [],
-      excludedInterfaces: unseen
-        ? held.excludedInterfaces
-        : [...excluded].flatMap((name) => namespace.interfaces.get(name) ?? []),
+      dnsServers: keeps?.dnsServers ?? (compiled.policy.dns === "resolv-conf" ? namespace.dnsServers : []),
+      excludedInterfaces: kept?.excludedInterfaces ?? indexes,
     };
     pods.set(cgroup.id, state);
-    statuses.push(enrolledStatus(pod, state, keeps && compiled.bad));
+    statuses.push(enrolledStatus(pod, state, keeps !== undefined));
   }
 
   if (!snapshot.complete) {

@@ -138,6 +138,43 @@ test("a pod with a bad value keeps the policy that it has in the kernel; one wit
   assert.is(mended.want.pods.get(100n)?.policy, 1n);
 });
 
+test("a policy that is kept is kept whole: IPv6, excluded interfaces and DNS servers with it", () => {
+  const server = addressFromBytes(Uint8Array.of(10, 96, 0, 10));
+  const held = { ...record(100n, 5n), captureIpv6: true, excludedInterfaces: [7], dnsServers: [server] };
+  const have: Have = { pods: new Map([[100n, held]]), policies: new Set([5n]) };
+  const found = { ...noNamespace, cookie: 9n, addresses: [addressFromBytes(Uint8Array.of(10, 0, 0, 5))] };
+  const view: NodeView = { ...node("uid-a"), namespaces: new Map([[100n, found]]) };
+  const wanted = (bad: boolean) =>
+    desiredState(snapshot([pod("a", ["10.0.0.5"])]), view, have, () => enrolled(1n, bad)).want.pods.get(100n);
+  const facts = (state: PodState | undefined) => [
+    ...[state?.policy, state?.captureIpv6, state?.excludedInterfaces, state?.dnsServers],
+  ];
+  assert.equal(facts(wanted(true)), [5n, true, [7], [server]]);
+  assert.equal(facts(wanted(false)), [1n, false, [], []]);
+});
+
+test("what stands in for a bad value is no policy of before: it follows what becomes known of the pod", () => {
+  const have: Have = { pods: new Map([[100n, record(100n, 1n)]]), policies: new Set([1n]) };
+  const found = { ...noNamespace, cookie: 9n, interfaces: new Map([["eth1", 3]]) };
+  const view: NodeView = { ...node("uid-a"), namespaces: new Map([[100n, found]]) };
+  const compile = (): PodPolicy => ({ ...enrolled(1n, true), excludeInterfaces: ["eth1"] }) as PodPolicy;
+  const { want, pods } = desiredState(snapshot([pod("a")]), view, have, compile);
+  assert.equal(want.pods.get(100n)?.excludedInterfaces, [3]);
+  assert.is(pods[0]?.keepsPolicy, false);
+});
+
+test("an excluded interface that no route leads to: connections arrive at it all the same", () => {
+  const route = { prefix: { address: addressFromBytes(new Uint8Array(4)), length: 0 }, interface: "eth0" };
+  const found = { ...noNamespace, cookie: 9n, interfaces: new Map([["eth1", 3]]), routes: [route] };
+  const view: NodeView = { ...node("uid-a"), namespaces: new Map([[100n, found]]) };
+  const compile = (): PodPolicy => ({ ...enrolled(1n), excludeInterfaces: ["eth1"] }) as PodPolicy;
+  const { want } = desiredState(snapshot([pod("a")]), view, nothing, compile);
+  const state = want.pods.get(100n);
+  assert.equal(state?.excludedInterfaces, [3]);
+  // The programs ask for interfaces only where the policy has routes.
+  assert.equal(want.policies.get(state?.policy ?? 0n)?.routes, [{ prefix: route.prefix, excluded: false }]);
+});
+
 test("a bad value does not hold on to a policy that could never be written", () => {
   const have: Have = { pods: new Map([[100n, record(100n, 5n)]]), policies: new Set() };
   assert.is(

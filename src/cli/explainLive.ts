@@ -1,71 +1,23 @@
-/** What the kernel's maps say of a pod, and the pods of a directory of manifests, for `shunt explain`. */
+/** What the kernel's maps say of a pod, for `shunt explain --live`. */
 import { UsageError } from "../errors.js";
+import { native } from "../kernel/native.js";
 import { readPods, readPolicy } from "../maps/readPolicy.js";
-import type { Mesh } from "../model/mesh.js";
-import type { Pod } from "../model/pod.js";
+import type { PodState } from "../maps/state.js";
+import { defaultRootNamespace } from "../model/mesh.js";
 import { podName } from "../model/pod.js";
-import { describeProblem, type Problem } from "../model/problem.js";
+import type { Policy } from "../model/policy.js";
+import { describeProblem } from "../model/problem.js";
 import type { OutsideCause, Status } from "../model/status.js";
-import { type Explanation, explainOutside, explainPolicy, type Question } from "../policy/explain.js";
-import type { PolicyContext } from "../policy/podPolicy.js";
-import { openManifests } from "../source/manifests.js";
+import { listensEverywhere } from "../node/listeners.js";
+import { inspectPodNamespace, type PodNamespace, processInNamespace } from "../node/namespace.js";
+import { type Explanation, explainOutside, explainPolicy } from "../policy/explain.js";
+import type { Question } from "../policy/question.js";
 import { askAgent } from "../web/controlClient.js";
 import type { Answer } from "./explain.js";
-import { nearNames } from "./names.js";
+import { concerns, readManifestPod, unknownPod } from "./explainManifests.js";
+import { wrong } from "./explainQuestion.js";
 import { defaultBpffs } from "./options.js";
 import { type Pins, withPins } from "./pins.js";
-
-/** Nothing is watched: one look is enough here. */
-const unwatched = { add: () => -1, remove() {}, unref() {}, ref() {}, close() {} };
-
-/** @throws UsageError that names pods near to what was wanted. */
-function unknown(wanted: string, names: readonly string[], where: string): UsageError {
-  return new UsageError(`shunt explain: there is no pod ${wanted} ${where}; ${nearNames(wanted, names)}`);
-}
-
-/** A Sidecar of the pod's namespace that is left out, or a bad value of the mesh, may be why. */
-function concerns({ kind, key }: Problem, { namespace }: Pod, { rootNamespace }: Mesh): boolean {
-  if (kind !== "sidecar") return kind === "mesh";
-  return [namespace, rootNamespace].some((name) => key.startsWith(`Sidecar ${name}/`));
-}
-
-/**
- * Reads a directory once.
- * @param wanted `namespace/name` or uid.
- * @throws UsageError if the directory cannot be read or the pod is not in it.
- */
-export function readManifestPod(
-  directory: string,
-  wanted: string,
-): {
-  readonly pod: Pod;
-  readonly context: PolicyContext;
-  readonly problems: readonly Problem[];
-  readonly notes: readonly string[];
-} {
-  let snapshot: ReturnType<ReturnType<typeof openManifests>["snapshot"]>;
-  try {
-    const source = openManifests({ directory, openInotify: () => unwatched, onChange() {} });
-    snapshot = source.snapshot();
-    source.close();
-  } catch (error) {
-    throw new UsageError(`shunt explain: --manifests ${directory} cannot be read: ${(error as Error).message}`);
-  }
-  const { pods, sidecars, mesh, problems } = snapshot;
-  const found = pods.filter((pod) => podName(pod) === wanted || pod.uid === wanted);
-  const [pod] = found;
-  if (pod === undefined) {
-    const broken = problems.filter((problem) => problem.kind === "document").map(describeProblem);
-    const { message } = unknown(wanted, pods.map(podName), `in ${directory}`);
-    throw new UsageError([message, ...broken].join("\n"));
-  }
-  return {
-    pod,
-    context: { sidecars, mesh },
-    problems: problems.filter((problem) => problem.pod === podName(pod) || concerns(problem, pod, mesh)),
-    notes: found.length === 1 ? [] : [`${found.length} pods have this name; this is the one with uid ${pod.uid}`],
-  };
-}
 
 export interface LiveOptions {
   /** `namespace/name` or uid. */
@@ -75,22 +27,69 @@ export interface LiveOptions {
   readonly manifests: string | undefined;
 }
 
+type Told = Pick<Answer, "explanation" | "alsoTo">;
+
 /** Closed: the programs refuse what they cannot decide. */
-function refused(rule: string, source: string): Explanation {
-  return { verdict: "deny", to: null, reason: "unknown-pod", rule, source, considered: [], policy: "" };
+function refused(rule: string, source: string): Told {
+  const nothing = { considered: [], assumed: [], policy: "" };
+  return { explanation: { verdict: "deny", to: null, reason: "unknown-pod", rule, source, ...nothing } };
+}
+
+/** Undefined if no process shows it: the sandbox is not there, or it just goes. */
+async function namespaceOf(cgroup: string): Promise<PodNamespace | undefined> {
+  try {
+    return await inspectPodNamespace(native(), cgroup, async () => {});
+  } catch {
+    return undefined; // what needs it says so
+  }
+}
+
+/** bpf/proxy_address.h, proxy_ipv4(): a proxy that listens on every address gets its connections on several. */
+function otherAddresses(
+  { to, reason }: Explanation,
+  policy: Policy,
+  question: Question,
+  pid: number | undefined,
+): readonly string[] | undefined {
+  const port = /^127\.0\.0\.1:(\d+)$/.exec(to ?? "")?.[1];
+  if (port === undefined || question.direction === "inbound" || question.protocol !== "tcp") return [];
+  if (reason === "dns" || reason === "proxy-to-self" || policy.keepLocal) return [];
+  if (pid === undefined) return undefined;
+  return listensEverywhere(pid, Number(port)) ? [1, 2, 3, 4, 5, 6, 7].map((i) => `127.65.0.${i}:${port}`) : [];
+}
+
+function checkInterface(question: Question, namespace: PodNamespace | undefined): void {
+  const { direction, interface: name } = question;
+  if (name === undefined) return;
+  if (direction === "outbound")
+    throw wrong("with --live --interface belongs to --inbound: the pod's own routes tell it");
+  if (namespace === undefined) throw wrong("--interface: no process of the pod shows its network");
+  if (namespace.interfaces.has(name)) return;
+  throw wrong(`--interface ${name}: the pod has ${[...namespace.interfaces.keys()].join(", ") || "none"}`);
+}
+
+async function explainPod(cgroup: string, policy: Policy, pod: PodState, question: Question): Promise<Told> {
+  const namespace = await namespaceOf(cgroup);
+  checkInterface(question, namespace);
+  const facts = { ...pod, interfaces: namespace?.interfaces ?? new Map<string, number>() };
+  const explanation = explainPolicy(policy, facts, question);
+  const pid = namespace === undefined ? undefined : processInNamespace(cgroup, namespace.link);
+  const alsoTo = otherAddresses(explanation, policy, question, pid);
+  return alsoTo === undefined ? { explanation } : { explanation, alsoTo };
 }
 
 /** As the programs do it: the entry, its record, the record's policy; a policy that has just gone is asked for again. */
-function explainPinned(pins: Pins, cgroupId: bigint, question: Question): Explanation {
+async function explainPinned(pins: Pins, cgroupId: bigint, question: Question): Promise<Told> {
   const { maps, contract } = pins;
-  if (maps === undefined) return explainOutside("no maps of this build are pinned");
+  if (maps === undefined) return { explanation: explainOutside("no maps of this build are pinned") };
   for (let attempt = 0; attempt < 2; attempt++) {
     const pods = readPods(maps, contract);
     const pod = pods.get(cgroupId);
-    if (!pods.has(cgroupId)) return explainOutside("it has no entry in the kernel's map pods");
+    if (!pods.has(cgroupId)) return { explanation: explainOutside("it has no entry in the kernel's map pods") };
     if (pod === undefined) return refused("its record is another pod's", "pod_records");
     const policy = readPolicy(maps, contract, pod.policy);
-    if (policy !== undefined) return explainPolicy(policy, pod, question);
+    const cgroup = pins.cgroups.find(({ id }) => id === cgroupId)?.path ?? "";
+    if (policy !== undefined) return explainPod(cgroup, policy, pod, question);
   }
   return refused("the policy that its record names is not there", "policies");
 }
@@ -106,10 +105,12 @@ function findByAgent(status: Status, wanted: string): Found {
   const name = (pod: Status["pods"][number]): string => `${pod.namespace}/${pod.name}`;
   const pods = status.pods.filter((pod) => name(pod) === wanted || pod.uid === wanted);
   const pod = pods.find((each) => each.state === "enrolled") ?? pods[0];
-  if (pod === undefined) throw unknown(wanted, status.pods.map(name), "that the agent knows");
+  if (pod === undefined) throw unknownPod(wanted, status.pods.map(name), "that the agent knows");
   const cgroupId = pod.cgroupId === "" ? undefined : BigInt(pod.cgroupId);
-  const problems = status.problems.filter((problem) => problem.pod === name(pod)).map(describeProblem);
-  const notes = pod.keepsPolicy ? ["a value of it is bad: it keeps the policy that it had"] : [];
+  const isOurs = (problem: Status["problems"][number]): boolean =>
+    problem.pod === name(pod) || (problem.pod === "" && concerns(problem, pod.namespace, defaultRootNamespace));
+  const problems = status.problems.filter(isOurs).map(describeProblem);
+  const notes = pod.keepsPolicy ? ["what decides over it cannot all be read: it keeps the policy that it had"] : [];
   return { pod: name(pod), cgroupId, outside: pod.why, cause: pod.cause, problems, notes };
 }
 
@@ -121,10 +122,10 @@ function findByPins(pins: Pins, why: string, { wanted, manifests }: LiveOptions)
     throw new UsageError(
       `shunt explain: no agent answers (${why}), and the kernel knows no names: give --pod UID, or --manifests DIR too`,
     );
-  const uid = named?.pod.uid ?? wanted;
+  const uid = named?.pod.cgroupUid ?? wanted;
   const cgroup = pins.cgroups.find((each) => each.uid === uid);
   if (cgroup === undefined && named === undefined)
-    throw unknown(
+    throw unknownPod(
       wanted,
       pins.cgroups.map((each) => each.uid),
       `below ${pins.cgroupRoot || "the programs' cgroup, which is gone"}`,
@@ -147,11 +148,13 @@ export async function explainLive(options: LiveOptions, question: Question): Pro
   const known = asked.agent ? (asked.body as Status) : undefined;
   const found = known === undefined ? undefined : findByAgent(known, options.wanted);
   const bpffs = options.bpffs ?? known?.bpffs ?? defaultBpffs;
-  const answer = await withPins(bpffs, (pins): Answer => {
+  const answer = await withPins(bpffs, async (pins): Promise<Answer> => {
     const { cgroupId, outside, cause, ...pod } = found ?? findByPins(pins, asked.agent ? "" : asked.why, options);
-    const explanation =
-      cgroupId === undefined ? explainOutside(outside, cause) : explainPinned(pins, cgroupId, question);
-    return { ...pod, explanation, attached: pins.programs.length > 0 };
+    const told: Told =
+      cgroupId === undefined
+        ? { explanation: explainOutside(outside, cause) }
+        : await explainPinned(pins, cgroupId, question);
+    return { ...pod, ...told, attached: pins.programs.length > 0 };
   });
   if (answer !== undefined) return answer;
   const agent = asked.agent ? "" : `no agent answers (${asked.why}), and `;

@@ -19,6 +19,13 @@ export function parseOptions<T extends Options>(command: string, args: readonly 
   }
 }
 
+/** @throws UsageError if a flag's value is none of its choices. */
+export function choose<T extends string>(command: string, flag: string, text: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === text);
+  if (found === undefined) throw new UsageError(`shunt ${command}: --${flag} ${text}: ${choices.join(" or ")}`);
+  return found;
+}
+
 /**
  * @param given `--cgroup-root`.
  * @returns the pods' root cgroup, and what unmounts cgroup2 if it had to be mounted to find it.

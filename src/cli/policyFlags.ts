@@ -54,11 +54,14 @@ export function readPolicyFlags(command: string, values: Values): Config {
   });
   if ("why" in read) throw new UsageError(`shunt ${command}: --${read.flag} ${text(read.flag)}: ${read.why}`);
   const namespaces = text("exclude-namespaces");
-  const source = "default";
   return {
     standIns: read.standIns,
-    ...(namespaces === undefined ? {} : { excludeNamespaces: { names: splitNames(command, namespaces), source } }),
-    ...(values["skip-iptables-pods"] === true ? { skipIptablesPods: { skip: true, source } } : {}),
+    ...(namespaces === undefined
+      ? {}
+      : { excludeNamespaces: { names: splitNames(command, namespaces), source: "--exclude-namespaces" } }),
+    ...(values["skip-iptables-pods"] === true
+      ? { skipIptablesPods: { skip: true, source: "--skip-iptables-pods" } }
+      : {}),
   };
 }
 

@@ -19,7 +19,7 @@ import { serveHttp } from "../web/http.js";
 import { defaultListen, parseListen } from "../web/listen.js";
 import { agentRoutes } from "../web/routes.js";
 import { openSettings, type Settings as PolicySettings } from "./config.js";
-import { defaultBpffs, parseOptions, podRoot } from "./options.js";
+import { choose, defaultBpffs, parseOptions, podRoot } from "./options.js";
 import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
 import { chooseSource, type SourceChoice, sourceOpener } from "./source.js";
 
@@ -91,16 +91,6 @@ function checkCgroup(path: string): void {
   throw new UsageError(`shunt run: --cgroup-root ${path} is not a directory of cgroup2`);
 }
 
-function parseIdentity(text: string): ProxyIdentity {
-  if (text === "uid" || text === "cgroup") return text;
-  throw new UsageError(`shunt run: --proxy-identity ${text}: uid or cgroup`);
-}
-
-function parseDns(text: string): "all" | "resolv-conf" {
-  if (text === "all" || text === "resolv-conf") return text;
-  throw new UsageError(`shunt run: --dns ${text}: all or resolv-conf`);
-}
-
 /** Resolves when a signal has ended the agent. */
 export async function run(args: readonly string[]): Promise<void> {
   keepHeapSmall();
@@ -110,9 +100,9 @@ export async function run(args: readonly string[]): Promise<void> {
   else if (source.kubeconfig !== undefined) checkFile("--kubeconfig", source.kubeconfig);
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
-  const proxyIdentity = parseIdentity(values["proxy-identity"]);
+  const proxyIdentity = choose("run", "proxy-identity", values["proxy-identity"], ["uid", "cgroup"]);
   const flags = readPolicyFlags("run", values);
-  const dns = parseDns(values.dns);
+  const dns = choose("run", "dns", values.dns, ["all", "resolv-conf"]);
   const openInotify: Native["openInotify"] = (onEvents) => native().openInotify(onEvents);
   const policy = openSettings("run", { file: values.config, flags, dns, openInotify });
   if (process.getuid?.() !== 0) throw new NodeError("shunt run must load BPF programs: run it as root");

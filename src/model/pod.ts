@@ -1,6 +1,7 @@
 import type { Mesh } from "./mesh.js";
 import type { Problem } from "./problem.js";
 import type { Sidecar } from "./sidecar.js";
+import type { Unread } from "./unread.js";
 
 /** A pod as the rest of the agent sees it: the parts of the Kubernetes object that matter here, checked. */
 export interface Container {
@@ -47,6 +48,8 @@ export interface Snapshot {
   readonly problems: readonly Problem[];
   /** False while something could not be read: a pod that is missing here may still exist. */
   readonly complete: boolean;
+  /** Pods that it may concern keep the policy that they have. Undefined: nothing. */
+  readonly unread?: Unread | undefined;
 }
 
 /** `namespace/name`. */

@@ -35,6 +35,13 @@ export const variables = {
   ownerGroups: "ISTIO_OUTBOUND_OWNER_GROUPS",
   ownerGroupsExcluded: "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE",
 } as const;
+export const variableParsers = {
+  loopback: parseLoopback,
+  dnsCapture: parseSwitch,
+  dualStack: parseSwitch,
+  ownerGroups: parseGroupsOrStar,
+  ownerGroupsExcluded: parseGroups,
+} as const satisfies Record<keyof typeof variables, (text: string) => Parsed<unknown>>;
 
 /** Ports of the proxy itself, never captured inbound under `*`. */
 export const alwaysExcludedInbound: readonly number[] = [15020, 15021, 15090];
@@ -95,7 +102,8 @@ export function readSettings(pod: Pod, { standIns, mesh }: SettingsOptions = {})
    * Of the proxy. Live edits apply at once, so the annotation beats the environment that the injector once made of
    * it; and that beats the mesh, because the proxy runs with it.
    */
-  const variable = <T>(name: string, parse: (text: string) => Parsed<T>, fallback: T): T => {
+  const variable = <T>(which: keyof typeof variables, parse: (text: string) => Parsed<T>, fallback: T): T => {
+    const name = variables[which];
     const read = (kind: Problem["kind"], key: string, text: string | undefined, otherwise: T): T =>
       text === undefined ? otherwise : accept(kind, key, text, parse(text), otherwise);
     const [annotated, inherited] = [metadata.get(name), proxy?.env.get(name)];
@@ -138,12 +146,12 @@ export function readSettings(pod: Pod, { standIns, mesh }: SettingsOptions = {})
     proxyGid: proxy?.runAsGroup || defaultProxyId,
     outboundPort: port("outbound"),
     inboundPort: port("inbound"),
-    ownerGroups: variable(variables.ownerGroups, parseGroupsOrStar, "*"),
-    ownerGroupsExcluded: variable(variables.ownerGroupsExcluded, parseGroups, []),
-    dnsCapture: variable(variables.dnsCapture, parseSwitch, false),
-    dualStack: variable(variables.dualStack, parseSwitch, false),
+    ownerGroups: variable("ownerGroups", variableParsers.ownerGroups, "*"),
+    ownerGroupsExcluded: variable("ownerGroupsExcluded", variableParsers.ownerGroupsExcluded, []),
+    dnsCapture: variable("dnsCapture", variableParsers.dnsCapture, false),
+    dualStack: variable("dualStack", variableParsers.dualStack, false),
     excludeInterfaces: annotation(traffic("excludeInterfaces"), parseInterfaces, []),
-    loopback: variable(variables.loopback, parseLoopback, defaultLoopback),
+    loopback: variable("loopback", variableParsers.loopback, defaultLoopback),
   };
   return { settings, problems: [...problems, ...unsupported], bad: unreadable || problems.length > 0 };
 }

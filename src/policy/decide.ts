@@ -7,7 +7,7 @@
  *     not local, and the longest route leaves by an excluded interface  bypass   excluded-interface
  *  1. a port rule that says bypass, but not a Sidecar's                  its reason (TCP and UDP)
  *  2. local, from 127.0.0.6 or ::6                                       bypass   passthrough-source
- *  3. the proxy's uid or cgroup:
+ *  3. the proxy's cgroup or uid (where --proxy-identity=cgroup holds, not the uid, nor in 5. the gid):
  *     a. local, TCP, outside the loopback range, port 15008              bypass   tunnel-port
  *     b. local, TCP, outside the loopback range                          redirect proxy-to-self, inbound port
  *     c. else; with DNS capture also a. and b. of port 53 by the uid     bypass   proxy
@@ -48,6 +48,8 @@ export interface PodFacts {
   readonly captureIpv6?: boolean;
   /** Indexes of the excluded interfaces. */
   readonly excludedInterfaces?: readonly number[];
+  /** The proxy's cgroup alone makes a proxy, its uid and gid do not. */
+  readonly proxyCgroupOnly?: boolean;
 }
 
 export interface OutboundSocket {
@@ -58,7 +60,7 @@ export interface OutboundSocket {
   readonly destination: Address;
   /** Of the destination, host order. */
   readonly port: number;
-  /** Real ids of the caller in the initial user namespace. */
+  /** Real ids of the caller, as the pod sees them. */
   readonly uid: number;
   readonly gid: number;
   /** The caller runs in the proxy container's cgroup. */
@@ -101,10 +103,11 @@ export function decideOutbound(policy: Policy, pod: PodFacts, socket: OutboundSo
     return redirect(policy.inboundPort, "proxy-to-self");
   };
 
-  if (socket.isProxyCgroup || socket.uid === policy.proxyUid) return proxy(true);
+  const byIds = pod.proxyCgroupOnly !== true;
+  if (socket.isProxyCgroup || (byIds && socket.uid === policy.proxyUid)) return proxy(true);
   if (local && !policy.keepLocal && (!dns || (protocol === "tcp" && port !== dnsPort)))
     return bypass(loopback ? "loopback" : "local-address");
-  if (socket.gid === policy.proxyGid) return proxy(false);
+  if (byIds && socket.gid === policy.proxyGid) return proxy(false);
   const listed = policy.owners.gids.includes(socket.gid);
   if (policy.owners.mode === "included" ? !listed : listed) return bypass("owner-group");
   const server = (known: Address) => equal(known, destination);
@@ -126,13 +129,15 @@ export interface InboundSocket {
   /** The local one, host order. */
   readonly port: number;
   readonly family?: 4 | 6;
+  readonly protocol?: "tcp" | "udp";
   /** Index of the interface that it arrived at; 0 where that is not asked. */
   readonly interface?: number;
 }
 
-/** Inbound TCP that arrives from outside the pod (semantics, section 4). */
+/** What arrives from outside the pod (semantics, section 4). Of UDP the programs are not asked: nothing is steered. */
 export function decideInbound(policy: Policy, pod: PodFacts, socket: InboundSocket): Decision {
   const { port, family = 4, interface: index = 0 } = socket;
+  if (socket.protocol === "udp") return bypass("not-tcp");
   if (family === 6 && pod.captureIpv6 !== true) return bypass("family-off");
   if (pod.excludedInterfaces?.includes(index)) return bypass("excluded-interface");
   const rule = findPort(policy, "inbound", port);

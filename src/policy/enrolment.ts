@@ -24,6 +24,19 @@ export interface Refusal {
   readonly why: string;
 }
 
+/** What would leave a pod alone, in the order in which it is asked. */
+export const enrolmentQuestions: readonly (readonly [cause: OutsideCause, question: string])[] = [
+  ["host-network", "uses the host's network"],
+  ["namespace", "its namespace is excluded"],
+  ["no-proxy", "has no container istio-proxy"],
+  ["not-a-sidecar", "its proxy is not a sidecar"],
+  ["not-injected", `has no annotation ${statusKey}`],
+  ["inject-refused", `its ${injectKey} says no`],
+  ["no-envoy", "its proxy has DISABLE_ENVOY set"],
+  ["mode-none", `its ${interceptionModeKey} is NONE`],
+  ["iptables", "has iptables rules of its own, and such pods are left alone"],
+];
+
 export type Enrolment = { readonly enrolled: true } | ({ readonly enrolled: false } & Refusal);
 
 /** @returns one reason, the first that applies; all of them would have to be mended. */

@@ -1,45 +1,26 @@
 /**
  * Why a socket is treated as it is: the verdict of decide.ts, the text of the rule that decided, and what was
  * considered beside it. Pure.
- *
- * First match wins, so what stands before the step that decided did not match, and what stands after it was not
- * asked. The decision's reason tells which step that was.
  */
 import { type Address, formatAddress, formatPrefix } from "../model/address.js";
 import { defaultMesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import { formatPolicyId, type Policy } from "../model/policy.js";
-import { type Problem, shownValue } from "../model/problem.js";
+import type { Problem } from "../model/problem.js";
 import type { OutsideCause } from "../model/status.js";
 import type { Reason, Verdict } from "../model/verdict.js";
 import { interceptionModeKey } from "./annotations.js";
 import { tunnelPort } from "./compile.js";
-import { type Decision, decideInbound, decideOutbound, type PodFacts } from "./decide.js";
+import type { Decision } from "./decide.js";
 import { injectKey, statusKey } from "./enrolment.js";
 import { type Origin, originOf } from "./explainOrigin.js";
+import { considered, consideredOutside, type Step } from "./explainSteps.js";
+import { proxyEnvironment } from "./explainVariable.js";
 import { capturesIpv6 } from "./family.js";
 import { type PolicyContext, type PolicyOptions, podPolicyWith } from "./podPolicy.js";
+import { proxyContainerName } from "./proxy.js";
+import { assumptions, decideQuestion, type ExplainFacts, excludedNames, type Question } from "./question.js";
 import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
-
-export type Question =
-  | {
-      readonly direction: "outbound";
-      readonly protocol: "tcp" | "udp";
-      readonly destination: Address;
-      readonly port: number;
-      /** The application has neither the proxy's uid nor its gid, the proxy has both. */
-      readonly as: "app" | "proxy";
-      /** What the socket is bound to, if anything. */
-      readonly source?: Address | undefined;
-    }
-  | { readonly direction: "inbound"; readonly port: number /** IPv4 by default. */; readonly family?: 4 | 6 };
-
-/** One step of the list, in its order. */
-export interface Step {
-  /** What it asks, with its values. */
-  readonly rule: string;
-  readonly outcome: "no" | "yes" | "not asked";
-}
 
 export interface Explanation extends Origin {
   readonly verdict: Verdict;
@@ -47,98 +28,21 @@ export interface Explanation extends Origin {
   readonly to: string | null;
   readonly reason: Reason;
   readonly considered: readonly Step[];
+  /** What the answer depends on and nobody has said, in words. */
+  readonly assumed: readonly string[];
   /** 16 hex digits; "" of a pod that has none. */
   readonly policy: string;
-}
-
-type Steps = readonly (readonly [rule: string, reasons: readonly Reason[]])[];
-
-/** As much of a list as a line has room for. */
-function listed(name: string, items: readonly (string | number)[]): string {
-  return `${name}: ${items.length === 0 ? "none" : shownValue(items.join(","), 60)}`;
-}
-
-/** @returns each step of decide.ts with the reasons that it can decide with. */
-function outboundSteps(policy: Policy): Steps {
-  const rules = policy.ports.filter((rule) => rule.direction === "outbound");
-  const ports = (reason: Reason) => rules.filter((rule) => rule.reason === reason).map(({ port }) => port);
-  const ranges = (action: string) =>
-    policy.ranges.filter((rule) => rule.action === action).map(({ prefix }) => formatPrefix(prefix));
-  const proxy: readonly Reason[] = ["proxy", "proxy-to-self", "tunnel-port"];
-  const kept = policy.keepLocal ? ": goes on, since a loopback range is included" : "";
-  const { owners, dns } = policy;
-  const away = policy.routes.filter((route) => route.excluded).map(({ prefix }) => formatPrefix(prefix));
-  const groups = owners.mode === "all" ? [] : [listed(`${owners.mode} groups`, owners.gids)];
-  const servers = dns === "all" ? "any server" : "a server of resolv.conf";
-  return [
-    ...(away.length === 0 ? [] : [[listed("leaves by an excluded interface", away), ["excluded-interface"]] as const]),
-    [listed("excluded ports", ports("excluded-port")), ["excluded-port"]],
-    ["from 127.0.0.6 or ::6 to the pod itself", ["passthrough-source"]],
-    [`the proxy (uid ${policy.proxyUid})`, proxy],
-    [`loopback or the pod's own address${kept}`, policy.keepLocal ? [] : ["local-address", "loopback"]],
-    [`the proxy's group (gid ${policy.proxyGid})`, proxy],
-    ...groups.map((text) => [text, ["owner-group"]] as const),
-    ...(dns === "off" ? [] : [[`port 53 of ${servers}`, ["dns"]] as const]),
-    ["not TCP", ["not-tcp"]],
-    [`in ${formatPrefix(policy.loopback)} or ::1`, ["loopback"]],
-    [listed("excluded ranges", ranges("bypass")), ["excluded-range"]],
-    [listed("included ports", ports("included-port")), ["included-port"]],
-    [listed("included ranges", ranges("redirect")), ["included-range"]],
-    ...sidecarSteps(policy, ports),
-  ];
-}
-
-function leftAlone(ports: readonly number[]): Steps {
-  return ports.length === 0 ? [] : [[listed("ports that the Sidecar leaves alone", ports), ["sidecar-none"]]];
-}
-
-/** The end of the list. A Sidecar has a say in what no annotation names. */
-function sidecarSteps(policy: Policy, ports: (reason: Reason) => readonly number[]): Steps {
-  if (policy.sidecarNone) {
-    return [
-      [listed("ports that the Sidecar keeps captured", ports("included-all")), ["included-all"]],
-      ["every other address: left alone by the Sidecar", ["sidecar-none"]],
-    ];
-  }
-  return [
-    ...leftAlone(ports("sidecar-none")),
-    policy.captureOtherOutbound
-      ? ["every other address: captured", ["included-all"]]
-      : ["every other address: left alone", ["not-included"]],
-  ];
-}
-
-function inboundSteps(policy: Policy): Steps {
-  const rules = policy.ports.filter((rule) => rule.direction === "inbound");
-  const ports = (reason: Reason) => rules.filter((rule) => rule.reason === reason).map(({ port }) => port);
-  return [
-    [listed("the mesh's tunnel", ports("tunnel-port")), ["tunnel-port"]],
-    [listed("excluded ports", ports("excluded-port")), ["excluded-port"]],
-    [listed("included ports", ports("included-port")), ["included-port"]],
-    ...leftAlone(ports("sidecar-none")),
-    policy.captureOtherInbound
-      ? ["every other port: captured", ["included-all"]]
-      : ["every other port: left alone", ["not-included"]],
-  ];
-}
-
-/** Asked first, and only where the answer is not the same for every pod. */
-function familyStep(facts: PodFacts, question: Question): Steps {
-  const family = question.direction === "outbound" ? question.destination.family : question.family;
-  if (family !== 6 || facts.captureIpv6 === true) return [];
-  return [["IPv6, which is not captured in this pod", ["family-off"]]];
-}
-
-function outcomes(steps: Steps, reason: Reason): Step[] {
-  const decided = steps.findIndex(([, reasons]) => reasons.includes(reason));
-  return steps.map(([rule], i) => ({ rule, outcome: i < decided ? "no" : i === decided ? "yes" : "not asked" }));
 }
 
 /** What stands in no annotation. */
 function builtIn(policy: Policy, question: Question, reason: Reason): string {
   const off = "IPv6 is not captured in this pod: its first address is IPv4, and it is not dual-stack";
   if (reason === "family-off") return off;
-  if (question.direction === "inbound") return `inbound port ${tunnelPort} is never captured`;
+  if (question.direction === "inbound") {
+    if (reason === "excluded-interface") return `it arrives by the excluded interface ${question.interface}`;
+    if (reason === "not-tcp") return "inbound udp is not captured";
+    return `inbound port ${tunnelPort} is never captured`;
+  }
   const destination = formatAddress(question.destination);
   const words: Partial<Record<Reason, string>> = {
     proxy: `the proxy's own connections pass (uid ${policy.proxyUid}, gid ${policy.proxyGid})`,
@@ -155,27 +59,15 @@ function builtIn(policy: Policy, question: Question, reason: Reason): string {
   return words[reason] ?? reason;
 }
 
-/** An application's id. */
-const otherThan = (id: number): number => (id === 1000 ? 1001 : 1000);
-
-function decide(policy: Policy, pod: PodFacts, question: Question): Decision {
-  if (question.direction === "inbound") return decideInbound(policy, pod, question);
-  const { as, protocol, destination, port, source } = question;
-  const { proxyUid: uid, proxyGid: gid } = policy;
-  const ids = as === "proxy" ? { uid, gid } : { uid: otherThan(uid), gid: otherThan(gid) };
-  const socket = { protocol, source, destination, port, ...ids, isProxyCgroup: false };
-  return decideOutbound(policy, pod, socket);
-}
-
 /** @param origin of the rules that somebody wrote. @param source of those that are the same for everybody. */
 function explainWith(
   policy: Policy,
-  facts: PodFacts,
+  facts: ExplainFacts,
   question: Question,
   origin: (decision: Decision) => Origin | undefined,
   source: string,
 ): Explanation {
-  const decision = decide(policy, facts, question);
+  const decision = decideQuestion(policy, facts, question);
   const { verdict, reason, to } = decision;
   const outbound = question.direction === "outbound";
   const proxy = outbound && question.destination.family === 6 ? "[::1]" : "127.0.0.1";
@@ -184,16 +76,14 @@ function explainWith(
     to: to === null ? null : `${proxy}:${to}`,
     reason,
     ...(origin(decision) ?? { rule: builtIn(policy, question, reason), source }),
-    considered: outcomes(
-      [...familyStep(facts, question), ...(outbound ? outboundSteps(policy) : inboundSteps(policy))],
-      reason,
-    ),
+    considered: considered(policy, question, excludedNames(facts), reason),
+    assumed: assumptions(policy, facts, question),
     policy: formatPolicyId(policy.id),
   };
 }
 
 /** A policy as the kernel's maps hold it: what made it is not known there. */
-export function explainPolicy(policy: Policy, facts: PodFacts, question: Question): Explanation {
+export function explainPolicy(policy: Policy, facts: ExplainFacts, question: Question): Explanation {
   const id = formatPolicyId(policy.id);
   const origin = ({ rule, reason }: Decision): Origin | undefined => {
     if (rule !== undefined) {
@@ -219,17 +109,24 @@ export function explainPolicy(policy: Policy, facts: PodFacts, question: Questio
 export function explainOutside(why: string, cause: OutsideCause | "" = "", written?: string): Explanation {
   const reasons: Partial<Record<typeof cause, Reason>> = { "mode-none": "mode-none", "host-network": "foreign-netns" };
   const sources: Partial<Record<typeof cause, string>> = {
-    "mode-none": interceptionModeKey,
-    "inject-refused": injectKey,
+    "host-network": "spec.hostNetwork",
+    namespace: "--exclude-namespaces",
+    "no-proxy": "spec.containers",
+    "not-a-sidecar": `args of ${proxyContainerName}`,
     "not-injected": statusKey,
+    "inject-refused": injectKey,
+    "no-envoy": proxyEnvironment,
+    "mode-none": interceptionModeKey,
+    iptables: "--skip-iptables-pods",
   };
   return {
     verdict: "bypass",
     to: null,
     reason: reasons[cause] ?? "unknown-pod",
     rule: why,
-    source: sources[cause] ?? written ?? "default",
-    considered: [{ rule: "is the pod captured?", outcome: "no" }],
+    source: written ?? sources[cause] ?? "default",
+    considered: consideredOutside(cause),
+    assumed: [],
     policy: "",
   };
 }
@@ -240,7 +137,7 @@ export function explainOutside(why: string, cause: OutsideCause | "" = "", writt
  */
 export function explain(
   pod: Pod,
-  options: PolicyOptions & Partial<PolicyContext>,
+  options: PolicyOptions & Partial<PolicyContext> & { readonly proxyIdentity?: "uid" | "cgroup" },
   addresses: readonly Address[],
   question: Question,
 ): Explanation & { readonly problems: readonly Problem[] } {
@@ -252,10 +149,21 @@ export function explain(
     const { why, cause } = compiled;
     return { ...explainOutside(why, cause, options.sources?.[cause]), problems };
   }
+  const { dualStack, excludeInterfaces } = compiled;
+  const { direction, port, interface: name } = question;
   const { policy } = compiled;
-  const { direction, port } = question;
-  const place = { direction, port, address: direction === "outbound" ? question.destination : undefined };
-  const origin = ({ reason }: Decision) => originOf({ pod, policy, sidecar, mesh, standIns }, place, reason);
-  const facts = { localAddresses: addresses, captureIpv6: capturesIpv6(addresses, compiled.dualStack) };
+  const destination = direction === "outbound" ? question.destination : undefined;
+  const place = { direction, port, address: destination, interface: name };
+  const makings = { pod, policy, sidecar, mesh, standIns, dualStack };
+  const origin = ({ reason }: Decision) => originOf(makings, place, reason);
+  const interfaces = new Map(excludeInterfaces.map((each, i) => [each, i + 1]));
+  const facts: ExplainFacts = {
+    localAddresses: addresses,
+    captureIpv6: capturesIpv6(addresses, dualStack),
+    excludedInterfaces: [...interfaces.values()],
+    interfaces,
+    routes: "unknown",
+    proxyCgroupOnly: options.proxyIdentity === "cgroup",
+  };
   return { ...explainWith(policy, facts, question, origin, "default"), problems };
 }

@@ -5,22 +5,15 @@ import type { Pod } from "../model/pod.js";
 import type { Policy } from "../model/policy.js";
 import { type Sidecar, sidecarName } from "../model/sidecar.js";
 import type { Reason } from "../model/verdict.js";
-import {
-  alwaysExcludedInbound,
-  parseStatusPort,
-  proxyConfigKey,
-  statusPortKey,
-  traffic,
-  variables,
-} from "./annotations.js";
-import { findProxy, parseProxyMetadata } from "./proxy.js";
+import { alwaysExcludedInbound, parseStatusPort, statusPortKey, traffic, variables } from "./annotations.js";
+import { variableOrigin } from "./explainVariable.js";
 import { type List, lists, type StandIn, type StandIns } from "./standIns.js";
 import { parsePort, parseRange, trimSpace } from "./values.js";
 
 export interface Origin {
   /** The text that decided. */
   readonly rule: string;
-  /** Annotation key, `Sidecar ns/name`, `MeshConfig`, a file and the key in it, `default`, or a map of the kernel. */
+  /** Annotation key, `Sidecar ns/name`, `MeshConfig`, `env of istio-proxy`, a flag, a file and the key in it, `default`, or a map of the kernel. */
   readonly source: string;
 }
 
@@ -29,6 +22,8 @@ export interface Place {
   readonly port: number;
   /** Of the destination; undefined inbound. */
   readonly address: Address | undefined;
+  /** That it leaves or arrives by, as far as that is known. */
+  readonly interface: string | undefined;
 }
 
 /** All that a policy was made of. */
@@ -38,6 +33,7 @@ export interface Makings {
   readonly sidecar: Sidecar | undefined;
   readonly mesh: Mesh;
   readonly standIns: StandIns | undefined;
+  readonly dualStack: boolean;
 }
 
 /** A list's text, and how what it says is to be shown. */
@@ -119,21 +115,23 @@ function excludedPort(makings: Makings, { direction, port }: Place): Origin {
   return { rule: `${list} ${port}`, source: "default" };
 }
 
-/** Loopback that is never captured, asked where an included range is a loopback one itself. */
-function loopbackRange({ pod, policy, mesh }: Makings): Origin | undefined {
-  if (!policy.keepLocal) return undefined;
-  const range = formatPrefix(policy.loopback);
-  const says = (value: string | undefined): value is string => {
-    const parsed = parseRange(value ?? "");
-    return "value" in parsed && formatPrefix(parsed.value.prefix) === range;
-  };
-  const metadata = parseProxyMetadata(pod.annotations.get(proxyConfigKey) ?? "");
-  const annotated = "value" in metadata ? metadata.value.get(variables.loopback) : undefined;
-  if (says(annotated)) return { rule: `${variables.loopback} ${annotated}`, source: proxyConfigKey };
-  const inherited = findProxy(pod)?.env.get(variables.loopback);
-  if (says(inherited)) return { rule: inherited, source: `env ${variables.loopback}` };
-  const meshes = mesh.proxyMetadata.get(variables.loopback);
-  return { rule: `${variables.loopback} ${range}`, source: says(meshes) ? "MeshConfig" : "default" };
+/** Loopback that is never captured. Where a step before it has let loopback pass, nobody's text decided. */
+function loopbackRange({ pod, policy, mesh }: Makings, { address, port }: Place): Origin | undefined {
+  if (address?.family !== 4 || !(policy.keepLocal || (policy.dns !== "off" && port === 53))) return undefined;
+  const byDefault = { rule: `${variables.loopback}=${formatPrefix(policy.loopback)}`, source: "default" };
+  return variableOrigin(pod, mesh, "loopback") ?? byDefault;
+}
+
+/** By which groups a connection is let pass. */
+function ownerGroup({ pod, policy, mesh }: Makings): Origin | undefined {
+  return variableOrigin(pod, mesh, policy.owners.mode === "included" ? "ownerGroups" : "ownerGroupsExcluded");
+}
+
+function familyOff({ pod, mesh, dualStack }: Makings): Origin | undefined {
+  const said = variableOrigin(pod, mesh, "dualStack");
+  if (said === undefined) return undefined;
+  const but = dualStack ? "no address of the pod is IPv6" : "the pod's first address is IPv4";
+  return { ...said, rule: `${said.rule}: ${but}` };
 }
 
 /** @returns undefined for what nobody writes. */
@@ -154,7 +152,15 @@ export function originOf(makings: Makings, place: Place, reason: Reason): Origin
     case "sidecar-none":
       return listener(makings, place);
     case "loopback":
-      return place.address?.family === 4 ? loopbackRange(makings) : undefined;
+      return loopbackRange(makings, place);
+    case "owner-group":
+      return ownerGroup(makings);
+    case "dns":
+      return variableOrigin(makings.pod, makings.mesh, "dnsCapture");
+    case "family-off":
+      return familyOff(makings);
+    case "excluded-interface":
+      return { rule: place.interface ?? "", source: traffic("excludeInterfaces") };
     default:
       return undefined;
   }

@@ -5,6 +5,7 @@
 import type { Mesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import type { Sidecar } from "../model/sidecar.js";
+import { mayConcern, nothingUnread } from "../model/unread.js";
 import { type PodPolicy, type PolicyContext, type PolicyOptions, podPolicyWith } from "./podPolicy.js";
 import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
 
@@ -14,6 +15,7 @@ interface Compiled {
   readonly sidecar: Sidecar | undefined;
   readonly mesh: Mesh;
   readonly options: PolicyOptions;
+  readonly isUncertain: boolean;
   readonly policy: PodPolicy;
 }
 
@@ -27,15 +29,18 @@ export function openPodCompiler(
   compile: typeof podPolicyWith = podPolicyWith,
 ): PodCompiler {
   const compiled = new WeakMap<Pod, Compiled>();
-  return ({ sidecars, mesh }) => {
+  return ({ sidecars, mesh, unread = nothingUnread }) => {
     const options = typeof given === "function" ? given() : given;
     const index = indexSidecars(sidecars);
     return (pod) => {
       const sidecar = selectSidecar(index, pod, mesh.rootNamespace);
       const known = compiled.get(pod);
-      if (known?.sidecar === sidecar && known?.mesh === mesh && known?.options === options) return known.policy;
-      const policy = compile(pod, options, sidecar, mesh);
-      compiled.set(pod, { sidecar, mesh, options, policy });
+      const isUncertain = mayConcern(unread, pod.namespace, mesh.rootNamespace);
+      const isSame = known?.sidecar === sidecar && known?.mesh === mesh && known?.options === options;
+      if (isSame && known.isUncertain === isUncertain) return known.policy;
+      const read = compile(pod, options, sidecar, mesh);
+      const policy = isUncertain && read.enrolled ? { ...read, bad: true } : read;
+      compiled.set(pod, { sidecar, mesh, options, isUncertain, policy });
       return policy;
     };
   };

@@ -4,6 +4,7 @@ import { type Pod, podName } from "../model/pod.js";
 import type { Policy } from "../model/policy.js";
 import type { Problem } from "../model/problem.js";
 import type { Sidecar } from "../model/sidecar.js";
+import type { Unread } from "../model/unread.js";
 import { readSettings } from "./annotations.js";
 import { compilePolicy } from "./compile.js";
 import { type EnrolmentOptions, enrol, type Refusal } from "./enrolment.js";
@@ -20,7 +21,7 @@ export type PodPolicy =
       /** IPv6 is captured if the pod has any address of it, not only if its first one is. */
       readonly dualStack: boolean;
       readonly excludeInterfaces: readonly string[];
-      /** A value was bad: the policy stands in only where the kernel has none for the pod. */
+      /** A value was bad, or what may decide cannot be read: the policy stands in only where the kernel has none. */
       readonly bad: boolean;
     };
 
@@ -35,6 +36,8 @@ export interface PolicyOptions extends EnrolmentOptions {
 export interface PolicyContext {
   readonly sidecars: readonly Sidecar[];
   readonly mesh: Mesh;
+  /** Undefined: nothing. */
+  readonly unread?: Unread | undefined;
 }
 
 /** Pure. A pod that is not enrolled has no problems of its annotations: nobody acts on them. */

@@ -43,7 +43,7 @@ export interface StandIn {
   readonly text: string;
   /** Who says it: `--exclude-outbound-ports`; undefined of a file. */
   readonly flag?: string;
-  /** Where that is written: `default` of a flag, else the file and the key in it. */
+  /** Where that is written: the flag, or the file and the key in it. */
   readonly source: string;
 }
 
@@ -61,7 +61,7 @@ export function readStandIns(
     const { annotation, parse } = standInFlags[flag];
     const parsed = parse(text);
     if ("why" in parsed) return { flag, why: parsed.why };
-    standIns.set(annotation, { text, flag: `--${flag}`, source: "default" });
+    standIns.set(annotation, { text, flag: `--${flag}`, source: `--${flag}` });
   }
   return { standIns };
 }

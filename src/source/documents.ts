@@ -19,10 +19,12 @@ export interface FileContent {
   readonly problems: readonly Problem[];
   /** A document could not be read as what it says it is: pods of this file may be missing. */
   readonly damaged: boolean;
+  /** What could not be read may have been anything, not only a pod. */
+  readonly hides: boolean;
 }
 
 export function emptyFile(problem: Problem): FileContent {
-  return { pods: [], sidecars: [], refused: new Set(), meshes: [], problems: [problem], damaged: true };
+  return { pods: [], sidecars: [], refused: new Set(), meshes: [], problems: [problem], damaged: true, hides: true };
 }
 
 function documentProblem(where: string, why: string): Problem {
@@ -81,6 +83,11 @@ function isBlank(line: string): boolean {
   return /^(?:\s*(?:#.*)?|%.*|---\s*(?:#.*)?|\.\.\.\s*)$/.test(line);
 }
 
+/** Whether the text of a document that does not parse says that it is a pod, and holds no other object. */
+function isPodAlone(text: string): boolean {
+  return /\bkind["']?\s*:\s*["']?Pod\b/.test(text) && !/Sidecar|ConfigMap|List/.test(text);
+}
+
 /** Merge keys (`<<`) as Kubernetes' own tools take them; aliases are rare in manifests and a bomb is made of them. */
 const yaml = { schema: CORE_SCHEMA.withTags(mergeTag), maxAliases: 100 };
 
@@ -91,7 +98,7 @@ export function readDocuments(text: string, file: string): FileContent {
   const refused = new Set<string | undefined>();
   const meshes: { mesh: Mesh; bad: boolean }[] = [];
   const problems: Problem[] = [];
-  let damaged = false;
+  let [damaged, hides] = [false, false];
   const documents = chunks(text);
   if (documents.length === 0)
     return emptyFile(documentProblem(file, "the file is empty: to remove a pod, remove its file"));
@@ -121,6 +128,7 @@ export function readDocuments(text: string, file: string): FileContent {
       value = load(chunk.text, yaml);
     } catch (error) {
       damaged = true;
+      hides ||= !isPodAlone(chunk.text);
       const { mark, reason } = error as Partial<YAMLException>;
       if (mark !== undefined) where = `${file}:${chunk.line + mark.line + 1}`;
       problems.push(documentProblem(where, `not YAML: ${reason ?? (error as Error).message}`));
@@ -128,5 +136,5 @@ export function readDocuments(text: string, file: string): FileContent {
     }
     for (const document of objects(value)) readObject(document, where);
   }
-  return { pods, sidecars, refused, meshes, problems, damaged };
+  return { pods, sidecars, refused, meshes, problems, damaged, hides };
 }

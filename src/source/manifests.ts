@@ -10,6 +10,7 @@ import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
 import { closedMesh, defaultMesh } from "../model/mesh.js";
 import type { Problem } from "../model/problem.js";
 import type { Source } from "../model/source.js";
+import { isNothing, joinUnread, type Unread, unreadSidecars } from "../model/unread.js";
 import { emptyFile, type FileContent, readDocuments } from "./documents.js";
 import { directoryMask, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_MOVE_SELF } from "./inotify.js";
 import { keepLastGood, mergeFiles } from "./mergeFiles.js";
@@ -52,12 +53,20 @@ function readFile(path: string): FileContent | undefined {
   }
 }
 
+/** What of a file cannot be read. */
+function unreadOf({ hides, refused, meshes }: FileContent): Unread {
+  return { sidecars: hides ? "all" : unreadSidecars(refused), mesh: hides || meshes.some(({ bad }) => bad) };
+}
+
 /** @throws ENOENT, ENOTDIR or EACCES if the directory cannot be read at all at the start. */
 export function openManifests(options: ManifestOptions): Source {
   const { directory } = options;
   const files = new Map<string, FileContent>();
   /** Files that broke before they were ever seen whole: what they hold is not known. */
   const unknown = new Set<string>();
+  /** By file, what was never read: since the start, because what comes later was not there when it began. */
+  const unread = new Map<string, Unread>();
+  let opening = true;
   /** A file that was broken from the start may be the mesh's configuration. */
   let mesh = closedMesh;
   let lost: Problem | undefined;
@@ -68,6 +77,9 @@ export function openManifests(options: ManifestOptions): Source {
     const before = files.get(name);
     const neverWhole = unknown.delete(name) || before === undefined;
     const now = readFile(join(directory, name));
+    const isUnread = now !== undefined && (opening || unread.has(name)) && !isNothing(unreadOf(now));
+    if (isUnread) unread.set(name, unreadOf(now));
+    else unread.delete(name);
     if (now === undefined) {
       files.delete(name);
       return;
@@ -124,6 +136,7 @@ export function openManifests(options: ManifestOptions): Source {
   });
   try {
     watch();
+    opening = false;
   } catch (error) {
     inotify.close();
     throw error;
@@ -134,9 +147,11 @@ export function openManifests(options: ManifestOptions): Source {
     synced: Promise.resolve(),
     snapshot() {
       const complete = lost === undefined && unknown.size === 0;
-      const snapshot = mergeFiles(files, lost === undefined ? [] : [lost], complete, complete ? defaultMesh : mesh);
+      const all = joinUnread(unread.values());
+      const noMesh = lost === undefined && !all.mesh ? defaultMesh : mesh;
+      const snapshot = mergeFiles(files, lost === undefined ? [] : [lost], complete, noMesh);
       mesh = snapshot.mesh;
-      return snapshot;
+      return { ...snapshot, unread: all };
     },
     close() {
       closed = true;

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { explain, parseQuestion } from "../../src/cli/explain.js";
+import { explain } from "../../src/cli/explain.js";
+import { parseQuestion } from "../../src/cli/explainQuestion.js";
 import { nearNames } from "../../src/cli/names.js";
 import { podManifest } from "../../src/demo/manifests.js";
 import { UsageError } from "../../src/errors.js";
@@ -94,10 +95,35 @@ test("who asks, how and from where", async () => {
   assert.is(await asked("--to", "10.9.9.9:53", "--udp"), "the application to 10.9.9.9:53, udp: not-tcp");
   assert.is(await asked("--to", "[::1]:53"), "the application to [::1]:53, tcp: family-off");
   assert.is(await asked("--inbound", "8080"), "inbound, port 8080: included-all");
+  assert.is(await asked("--inbound", "8080", "--udp"), "inbound, port 8080, udp: not-tcp");
+  const [to, ids] = [
+    ["--to", "10.9.9.9:80"],
+    ["--uid", "1337", "--gid", "7"],
+  ] as const;
+  assert.is(await asked(...to, ...ids), "the application (uid 1337, gid 7) to 10.9.9.9:80, tcp: proxy");
+  assert.is(
+    await asked(...to, ...ids, "--proxy-identity", "cgroup"),
+    "the application (uid 1337, gid 7) to 10.9.9.9:80, tcp: included-all",
+  );
 });
 
 test("a pod by its uid", async () => {
   assert.is((await json("--pod", "uid-client", "--to", "10.9.9.9:5000")).reason, "excluded-port");
+});
+
+test("excluded interfaces: what was taken for granted is a note, and can be said", async () => {
+  write("nic", { [t("excludeInterfaces")]: "eth1" });
+  try {
+    const open = await json("--pod", "demo/nic", "--to", "10.9.9.9:80");
+    assert.equal([open.reason, open.assumed], ["included-all", undefined]);
+    assert.match(open.notes.join(), /none of the excluded interfaces \(eth1\): --interface eth1/);
+    const said = await json("--pod", "demo/nic", "--to", "10.9.9.9:80", "--interface", "eth1");
+    assert.equal([said.reason, said.rule, said.source], ["excluded-interface", "eth1", t("excludeInterfaces")]);
+    assert.equal([said.asked, said.notes], ["the application to 10.9.9.9:80, tcp, by eth1", []]);
+    assert.is((await json("--pod", "demo/nic", "--inbound", "80", "--interface", "eth1")).reason, "excluded-interface");
+  } finally {
+    rmSync(join(manifests, "nic.yaml"));
+  }
 });
 
 test("a pod that is not captured: why", async () => {
@@ -106,6 +132,10 @@ test("a pod that is not captured: why", async () => {
   assert.is(none.source, "sidecar.istio.io/interceptionMode");
   const plain = await json("--pod", "demo/plain", "--inbound", "80");
   assert.equal([plain.verdict, plain.reason, plain.source], ["bypass", "unknown-pod", "sidecar.istio.io/status"]);
+  assert.match(
+    await run("--pod", "demo/plain", "--inbound", "80"),
+    /its proxy is not a sidecar +no\n5 +has no annotation sidecar\.istio\.io\/status +yes\n6 .* +not asked\n/,
+  );
 });
 
 test("a pod with problems: they are shown, and what they mean", async () => {
@@ -202,7 +232,12 @@ const wrong: readonly (readonly [what: string, args: readonly string[], why: Reg
   ["an inbound range", ["--pod", "a/b", "--inbound", "80-90"], /a range of ports is not supported/],
   ["somebody else", ["--pod", "a/b", "--to", "10.9.9.9:80", "--as", "root"], /it is app or proxy/],
   ["from nowhere", ["--pod", "a/b", "--to", "10.9.9.9:80", "--from", "here"], /--from here is not an IP address/],
-  ["UDP inbound", ["--pod", "a/b", "--inbound", "80", "--udp"], /belong to --to/],
+  ["somebody inbound", ["--pod", "a/b", "--inbound", "80", "--as", "app"], /belong to --to/],
+  ["a user's name", ["--pod", "a/b", "--to", "10.9.9.9:80", "--uid", "root"], /--uid root is not the number of a user/],
+  ["no group", ["--pod", "a/b", "--to", "10.9.9.9:80", "--gid", "4294967295"], /is not the number of a group/],
+  ["no interface", ["--pod", "a/b", "--inbound", "80", "--interface", ""], /takes the name of an interface/],
+  ["from the other family", ["--pod", "a/b", "--to", "10.9.9.9:80", "--from", "::1"], /--from ::1 is not an IPv4/],
+  ["another DNS", ["--pod", "a/b", "--inbound", "80", "--dns", "some"], /--dns some: all or resolv-conf/],
   ["another flag", ["--pod", "a/b", "--too", "10.9.9.9:80"], /Unknown option '--too'/],
 ];
 for (const [what, args, why] of wrong) {

@@ -1,7 +1,8 @@
 /** What `shunt explain` says of the same socket. Its public function, not the command: thousands are asked. */
 import { parseAddress } from "../../src/model/address.js";
 import { defaultExcludedNamespaces } from "../../src/policy/enrolment.js";
-import { explain, type Question } from "../../src/policy/explain.js";
+import { explain } from "../../src/policy/explain.js";
+import type { Question } from "../../src/policy/question.js";
 import { readDocuments } from "../../src/source/documents.js";
 import { type CaptureConfig, split } from "./config.js";
 import { destinationOf, interfaceOf } from "./contract.js";

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { parseQuestion } from "../../src/cli/explain.js";
+import { parseQuestion } from "../../src/cli/explainQuestion.js";
 import { parseAddress } from "../../src/model/address.js";
 import { podName } from "../../src/model/pod.js";
 import { explain } from "../../src/policy/explain.js";

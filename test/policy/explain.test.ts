@@ -7,7 +7,8 @@ import { type Reason, reasons } from "../../src/model/verdict.js";
 import { compilePolicy } from "../../src/policy/compile.js";
 import { decideInbound, decideOutbound } from "../../src/policy/decide.js";
 import { defaultExcludedNamespaces } from "../../src/policy/enrolment.js";
-import { type Explanation, explain, explainOutside, explainPolicy, type Question } from "../../src/policy/explain.js";
+import { type Explanation, explain, explainOutside, explainPolicy } from "../../src/policy/explain.js";
+import type { Question } from "../../src/policy/question.js";
 import { sidecarCapture } from "../../src/policy/sidecarCapture.js";
 import { readStandIns } from "../../src/policy/standIns.js";
 import { anyPort, anySettings, anySidecar } from "./arbitrary.js";
@@ -39,6 +40,7 @@ const asProxy = { as: "proxy" } as const;
 const t = (name: string): string => `traffic.sidecar.istio.io/${name}`;
 const config = "proxy.istio.io/config";
 const cidr = "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR";
+const env = "env of istio-proxy";
 const mode = "sidecar.istio.io/interceptionMode";
 const inject = "sidecar.istio.io/inject";
 const statusPort = "status.sidecar.istio.io/port";
@@ -89,10 +91,10 @@ const cases: readonly Case[] = [
   ["the pod's own address", {}, to("10.0.0.5:8080"), "bypass", "local-address", "10.0.0.5 is an address of the pod itself", "default"],
   ["the pod's own IPv6 address", {}, to("[fd00::5]:8080"), "bypass", "local-address", "fd00::5 is an address of the pod itself", "default"],
   ["a loopback range that is included", annotated("includeOutboundIPRanges", "127.0.0.0/8"), to("127.0.0.2:8080"), "redirect 127.0.0.1:15001", "included-range", "127.0.0.0/8", t("includeOutboundIPRanges")],
-  ["and 127.0.0.1 even then", annotated("includeOutboundIPRanges", "127.0.0.0/8"), to("127.0.0.1:8080"), "bypass", "loopback", `${cidr} 127.0.0.1/32`, "default"],
+  ["and 127.0.0.1 even then", annotated("includeOutboundIPRanges", "127.0.0.0/8"), to("127.0.0.1:8080"), "bypass", "loopback", `${cidr}=127.0.0.1/32`, "default"],
   ["and ::1 even then", annotated("includeOutboundIPRanges", "127.0.0.0/8,::/0"), to("[::1]:8080"), "bypass", "loopback", "::1 is loopback", "default"],
-  ["with a loopback range of the annotation's", both({ [t("includeOutboundIPRanges")]: "127.0.0.0/8", [config]: `proxyMetadata: {${cidr}: 127.0.0.1/30}` }), to("127.0.0.2:8080"), "bypass", "loopback", `${cidr} 127.0.0.1/30`, config],
-  ["with a loopback range of the environment's", { ...annotated("includeOutboundIPRanges", "127.0.0.0/8"), proxy: { env: [{ name: cidr, value: "127.0.0.0/30" }] } }, to("127.0.0.2:8080"), "bypass", "loopback", "127.0.0.0/30", `env ${cidr}`],
+  ["with a loopback range of the annotation's", both({ [t("includeOutboundIPRanges")]: "127.0.0.0/8", [config]: `proxyMetadata: {${cidr}: 127.0.0.1/30}` }), to("127.0.0.2:8080"), "bypass", "loopback", `proxyMetadata ${cidr}=127.0.0.1/30`, config],
+  ["with a loopback range of the environment's", { ...annotated("includeOutboundIPRanges", "127.0.0.0/8"), proxy: { env: [{ name: cidr, value: "127.0.0.0/30" }] } }, to("127.0.0.2:8080"), "bypass", "loopback", `${cidr}=127.0.0.0/30`, env],
   ["the own address where loopback is included", annotated("includeOutboundIPRanges", "127.0.0.0/8"), to("10.0.0.5:8080"), "bypass", "not-included", "127.0.0.0/8", t("includeOutboundIPRanges")],
   ["UDP", {}, to("10.9.9.9:53", { protocol: "udp" }), "bypass", "not-tcp", "udp is not captured", "default"],
   ["the proxy", {}, to("10.9.9.9:443", asProxy), "bypass", "proxy", "the proxy's own connections pass (uid 1337, gid 1337)", "default"],
@@ -127,14 +129,14 @@ const cases: readonly Case[] = [
 
   ["interceptionMode NONE", both({ [mode]: "NONE" }), to("10.9.9.9:443"), "bypass", "mode-none", `${mode} is NONE`, mode],
   ["interceptionMode TPROXY", both({ [mode]: "TPROXY" }), to("10.9.9.9:443"), ...included],
-  ["the host's network", { spec: { hostNetwork: true } }, to("10.9.9.9:443"), "bypass", "foreign-netns", "it uses the host's network", "default"],
-  ["no proxy", { spec: { containers: [{ name: "app" }] } }, to("10.9.9.9:443"), "bypass", "unknown-pod", "it has no container istio-proxy", "default"],
-  ["the host's network, whatever it is called", { spec: { hostNetwork: true }, namespace: "kube-system" }, inbound(80), "bypass", "foreign-netns", "it uses the host's network", "default"],
+  ["the host's network", { spec: { hostNetwork: true } }, to("10.9.9.9:443"), "bypass", "foreign-netns", "it uses the host's network", "spec.hostNetwork"],
+  ["no proxy", { spec: { containers: [{ name: "app" }] } }, to("10.9.9.9:443"), "bypass", "unknown-pod", "it has no container istio-proxy", "spec.containers"],
+  ["the host's network, whatever it is called", { spec: { hostNetwork: true }, namespace: "kube-system" }, inbound(80), "bypass", "foreign-netns", "it uses the host's network", "spec.hostNetwork"],
   ["injection refused by the label", { labels: { [inject]: "false" } }, inbound(80), "bypass", "unknown-pod", /label/, inject],
-  ["a namespace that is left out", { namespace: "kube-system" }, to("10.9.9.9:443"), "bypass", "unknown-pod", /kube-system is excluded/, "default"],
-  ["no Envoy", { proxy: { env: [{ name: "DISABLE_ENVOY", value: "true" }] } }, inbound(80), "bypass", "unknown-pod", /DISABLE_ENVOY/, "default"],
-  ["a group that is not captured", { proxy: { env: [{ name: "ISTIO_OUTBOUND_OWNER_GROUPS", value: "7" }] } }, to("10.9.9.9:443"), "bypass", "owner-group", /included 7/, "default"],
-  ["a DNS query where DNS is captured", { annotations: { "proxy.istio.io/config": 'proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true"}' } }, to("10.9.9.9:53"), "redirect 127.0.0.1:15053", "dns", /port 53/, "default"],
+  ["a namespace that is left out", { namespace: "kube-system" }, to("10.9.9.9:443"), "bypass", "unknown-pod", /kube-system is excluded/, "--exclude-namespaces"],
+  ["no Envoy", { proxy: { env: [{ name: "DISABLE_ENVOY", value: "true" }] } }, inbound(80), "bypass", "unknown-pod", /DISABLE_ENVOY/, env],
+  ["a group that is not captured", { proxy: { env: [{ name: "ISTIO_OUTBOUND_OWNER_GROUPS", value: "7" }] } }, to("10.9.9.9:443"), "bypass", "owner-group", "ISTIO_OUTBOUND_OWNER_GROUPS=7", env],
+  ["a DNS query where DNS is captured", both({ [config]: 'proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true"}' }), to("10.9.9.9:53"), "redirect 127.0.0.1:15053", "dns", "proxyMetadata ISTIO_META_DNS_CAPTURE=true", config],
 ];
 
 /** Those that a pod's document alone does not give, or that need another pod than that of the table. */
@@ -158,19 +160,19 @@ for (const [what, changes, question, verdict, reason, rule, source] of cases) {
   });
 }
 
-test("what stands in for an annotation: the flag, as what holds by default", () => {
+test("what stands in for an annotation: the flag", () => {
   const read = readStandIns({ "exclude-outbound-ip-ranges": "10.0.0.1/32", "include-inbound-ports": "80, 90" });
   if ("why" in read) throw new Error(read.why);
   const said = (changes: PodChanges, question: Question): string[] => {
     const { reason, rule, source } = explain(pod(changes), { ...options, standIns: read.standIns }, own, question);
     return [reason, rule, source];
   };
-  const api = ["excluded-range", "--exclude-outbound-ip-ranges 10.0.0.1/32", "default"];
+  const api = ["excluded-range", "--exclude-outbound-ip-ranges 10.0.0.1/32", "--exclude-outbound-ip-ranges"];
   assert.equal(said({}, to("10.0.0.1:443")), api);
   assert.equal(said(annotated("excludeOutboundIPRanges", "bad"), to("10.0.0.1:443")), api);
   assert.is(said(annotated("excludeOutboundIPRanges", ""), to("10.0.0.1:443"))[0], "included-all");
-  assert.equal(said({}, inbound(90)), ["included-port", "--include-inbound-ports 90", "default"]);
-  assert.equal(said({}, inbound(91)), ["not-included", "--include-inbound-ports 80, 90", "default"]);
+  assert.equal(said({}, inbound(90)), ["included-port", "--include-inbound-ports 90", "--include-inbound-ports"]);
+  assert.equal(said({}, inbound(91)), ["not-included", "--include-inbound-ports 80, 90", "--include-inbound-ports"]);
 });
 
 test("a variable of the mesh decides where the pod has none", () => {
@@ -183,7 +185,7 @@ test("a variable of the mesh decides where the pod has none", () => {
     const { reason, rule, source } = explain(asked, { ...options, mesh }, own, to("127.0.0.2:80"));
     return `${reason} ${rule} ${source}`;
   };
-  assert.is(said({}), `loopback ${cidr} 127.0.0.0/30 MeshConfig`);
+  assert.is(said({}), `loopback defaultConfig.proxyMetadata ${cidr}=127.0.0.0/30 MeshConfig`);
   assert.match(said({ proxy: { env: [{ name: cidr, value: "127.0.0.1/32" }] } }), /^included-range/);
   assert.match(said(both({ [config]: `proxyMetadata: {${cidr}: 127.0.0.1/32}` })), /^included-range/);
 });

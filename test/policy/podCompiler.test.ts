@@ -2,6 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { defaultMesh } from "../../src/model/mesh.js";
 import type { Sidecar } from "../../src/model/sidecar.js";
+import type { Unread } from "../../src/model/unread.js";
 import { openPodCompiler } from "../../src/policy/podCompiler.js";
 import { podPolicy, podPolicyWith } from "../../src/policy/podPolicy.js";
 import { pod, sidecar } from "./kit.js";
@@ -68,6 +69,25 @@ test("options that change concern every pod, the same ones none", () => {
   assert.is(pass(), "0,web,db,far");
   given = { excludeNamespaces: ["other"] };
   assert.is(pass(), "3,web,db");
+});
+
+test("what cannot be read makes the policy of those that it may concern one that only stands in", () => {
+  const compiler = openPodCompiler(options);
+  const bad = (unread?: Unread): string => {
+    const compile = compiler({ sidecars: [web], mesh: defaultMesh, unread });
+    return pods
+      .filter((one) => {
+        const compiled = compile(one);
+        return compiled.enrolled && compiled.bad;
+      })
+      .map(({ name }) => name)
+      .join();
+  };
+  assert.is(bad(), "");
+  assert.is(bad({ sidecars: new Set(["other"]), mesh: false }), "far");
+  assert.is(bad({ sidecars: new Set(["istio-system"]), mesh: false }), "web,db,far");
+  assert.is(bad({ sidecars: new Set(), mesh: true }), "web,db,far");
+  assert.is(bad(), "", "and no longer");
 });
 
 test.run();

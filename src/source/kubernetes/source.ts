@@ -5,28 +5,27 @@
  * An API server that is away, or refuses, changes nothing: what it said last holds. Before everything has been
  * read once there is no snapshot to go by, because a pod without its Sidecar would get another policy.
  */
-import { defaultMesh, type Mesh } from "../../model/mesh.js";
-import { readMesh } from "../../model/meshDocument.js";
-import { type Pod, podName, type Snapshot } from "../../model/pod.js";
-import { readPod } from "../../model/podDocument.js";
+import { defaultMesh } from "../../model/mesh.js";
+import { podName, type Snapshot } from "../../model/pod.js";
 import type { Problem } from "../../model/problem.js";
-import type { Sidecar } from "../../model/sidecar.js";
-import { readSidecar } from "../../model/sidecarDocument.js";
 import type { Source } from "../../model/source.js";
+import { unreadSidecars } from "../../model/unread.js";
 import type { Client } from "./client.js";
 import { type EventObject, openEvents } from "./events.js";
-import { type Meta, metaOf, withoutManagedFields } from "./meta.js";
+import { metaOf } from "./meta.js";
+import {
+  type ClusterDocument,
+  keepAs,
+  type ReadMesh,
+  type ReadSidecar,
+  readDocument,
+  readMeshOf,
+  readSidecarOf,
+} from "./read.js";
 import { openReflector, type Reflector } from "./reflector.js";
 import { locateSidecars } from "./sidecars.js";
 import { removeTaint, taintKey } from "./taint.js";
 import type { Times } from "./times.js";
-
-/** An object as the server gave it, for whoever knows how to read it. The same object while it is unchanged. */
-export interface ClusterDocument {
-  readonly document: unknown;
-  /** For messages: `Sidecar shop/default`. */
-  readonly where: string;
-}
 
 export interface ClusterDocuments {
   /** Of all namespaces, sorted by namespace, then name. */
@@ -59,54 +58,10 @@ export interface KubernetesOptions {
   onNote(level: "info" | "warn", text: string): void;
 }
 
-interface ReadSidecar extends ClusterDocument {
-  /** The last one that Istio would admit. */
-  readonly sidecar: Sidecar | undefined;
-  readonly problems: readonly Problem[];
-}
-
-interface ReadMesh extends ClusterDocument {
-  /** The last good one. */
-  readonly mesh: Mesh;
-  readonly problems: readonly Problem[];
-}
-
-interface ReadPod {
-  readonly pod: Pod | undefined;
-  readonly problems: readonly Problem[];
-}
-
-/** A pod that cannot be read stays as it was: read without its containers it would seem to want no capture. */
-function readDocument(document: unknown, _meta: Meta, before: ReadPod | undefined): ReadPod {
-  const { pod = before?.pod, problems } = readPod(document, "");
-  return { pod, problems };
-}
-
-const keepAs =
-  (kind: string) =>
-  (document: unknown, { namespace, name }: Meta): ClusterDocument => ({
-    document: withoutManagedFields(document),
-    where: `${kind} ${namespace === "" ? "" : `${namespace}/`}${name}`,
-  });
-
 const byText =
   <T>(text: (item: T) => string) =>
   (a: T, b: T): number =>
     text(a) < text(b) ? -1 : 1;
-
-/** The items of a list do not say what they are. One that is refused now stays as it was. */
-function readSidecarOf(document: unknown, meta: Meta, before: ReadSidecar | undefined): ReadSidecar {
-  const kept = keepAs("Sidecar")(document, meta);
-  const whole = { apiVersion: "networking.istio.io/v1", kind: "Sidecar", ...(kept.document as object) };
-  const { sidecar = before?.sidecar, problems } = readSidecar(whole, kept.where);
-  return { ...kept, sidecar, problems };
-}
-
-function readMeshOf(document: unknown, meta: Meta, before: ReadMesh | undefined): ReadMesh {
-  const kept = keepAs("ConfigMap")(document, meta);
-  const { mesh, problems } = readMesh(kept.document, kept.where);
-  return { ...kept, mesh: problems.length === 0 ? mesh : (before?.mesh ?? mesh), problems };
-}
 
 export function openKubernetes(options: KubernetesOptions): KubernetesSource {
   const { client, node, rootNamespace, times } = options;
@@ -132,11 +87,11 @@ export function openKubernetes(options: KubernetesOptions): KubernetesSource {
     query: { fieldSelector: `spec.nodeName=${node}` },
     read: readDocument,
   });
-  const sidecars = openReflector({
+  const sidecars: Reflector<ReadSidecar> = openReflector<ReadSidecar>({
     ...fixed,
     locate: locateSidecars(client, times.listSilence),
     query: {},
-    read: readSidecarOf,
+    read: (document, meta, before) => readSidecarOf(document, meta, before, !sidecars.synced),
   });
   const namespaces = openReflector({
     ...fixed,
@@ -144,11 +99,11 @@ export function openKubernetes(options: KubernetesOptions): KubernetesSource {
     query: {},
     read: keepAs("Namespace"),
   });
-  const mesh = openReflector({
+  const mesh: Reflector<ReadMesh> = openReflector<ReadMesh>({
     ...fixed,
     locate: at(`/api/v1/namespaces/${rootNamespace}/configmaps`),
     query: { fieldSelector: "metadata.name=istio" },
-    read: readMeshOf,
+    read: (document, meta, before) => readMeshOf(document, meta, before, !mesh.synced),
   });
   const all: readonly { readonly kind: string; readonly reflector: Reflector<unknown> }[] = [
     { kind: "pods", reflector: pods },
@@ -167,12 +122,14 @@ export function openKubernetes(options: KubernetesOptions): KubernetesSource {
       reflector.trouble === "" ? [] : [sourceProblem(options.name, kind, reflector)],
     );
     const [asked, meshes] = [documents(sidecars), documents(mesh)];
+    const unread = asked.flatMap((each) => (each.unread ? [nameOf(each)] : []));
     return {
       pods: complete ? known : [],
       sidecars: asked.flatMap(({ sidecar }) => sidecar ?? []),
       mesh: meshes[0]?.mesh ?? defaultMesh,
       problems: [...troubles, ...[...read, ...asked, ...meshes].flatMap(({ problems }) => problems)],
       complete,
+      unread: { sidecars: unreadSidecars(unread), mesh: meshes.some((each) => each.unread) },
       documents: { sidecars: asked, namespaces: documents(namespaces), mesh: meshes[0] },
     };
   };
@@ -209,6 +166,11 @@ export function openKubernetes(options: KubernetesOptions): KubernetesSource {
     },
   };
   return api;
+}
+
+function nameOf({ document }: ClusterDocument): string | undefined {
+  const meta = metaOf(document);
+  return meta === undefined ? undefined : `${meta.namespace}/${meta.name}`;
 }
 
 /** What a problem is a problem of: the pod that it names, else the Sidecar that it stands in. */
