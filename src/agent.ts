@@ -4,7 +4,8 @@
  * included, does the same: compute everything, write the difference.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { type Desired, desiredState, type ProxyIdentity } from "./desired.js";
+import { type Desired, desiredState } from "./desired.js";
+import type { KnownPods, ProxyIdentity } from "./desiredPod.js";
 import { type FlowStream, openFlowStream } from "./events/flowStream.js";
 import { openProblemLog } from "./events/problemLog.js";
 import { openInboundKeeper } from "./inbound.js";
@@ -111,6 +112,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   const { maps } = datapath;
 
   let desired: Desired | undefined;
+  const known: KnownPods = new WeakMap();
   let attached = false;
   let sourceSynced = false;
   let stopped = false;
@@ -194,7 +196,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const fills = sourceSynced;
       const view = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
       const snapshot = source.snapshot();
-      desired = desiredState(snapshot, view, store.have, options.compile(snapshot), options.proxyIdentity);
+      desired = desiredState(snapshot, view, store.have, options.compile(snapshot), options.proxyIdentity, known);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const { failures } = await store.apply(diff(store.have, desired.want));
       if (fills) onFilled();

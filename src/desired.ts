@@ -2,54 +2,13 @@
  * What is to be in the kernel: pods as the source tells them, joined with the cgroups and namespaces that
  * are on this node. Pure.
  */
+import { desiredPod, type KnownPods, type NodeView, type PodProxy, type ProxyIdentity } from "./desiredPod.js";
 import type { Have, PodState, Want } from "./maps/state.js";
-import { type Address, formatAddress, type Prefix, parseAddress } from "./model/address.js";
 import { type Pod, podName, type Snapshot } from "./model/pod.js";
-import { formatPolicyId, type Policy } from "./model/policy.js";
+import type { Policy } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { PodStatus } from "./model/status.js";
-import { type ContainerCgroups, containerNamed } from "./node/containers.js";
-import { withRoutes } from "./policy/compile.js";
-import { capturesIpv6, namesPod } from "./policy/family.js";
 import type { PodPolicy } from "./policy/podPolicy.js";
-import { proxyContainerName } from "./policy/proxy.js";
-
-export interface NodeView {
-  /** By pod uid. */
-  readonly cgroups: ReadonlyMap<string, { readonly id: bigint; readonly path: string }>;
-  /** By cgroup id; null of a pod that shows none, no entry for one that has not been looked at yet. */
-  readonly namespaces: ReadonlyMap<bigint, NamespaceFacts | null>;
-  /** By cgroup id: each container's cgroup below it, by name; no entry for a pod that has not been looked at yet. */
-  readonly containers: ReadonlyMap<bigint, ContainerCgroups>;
-}
-
-export interface NamespaceFacts {
-  readonly cookie: bigint;
-  readonly addresses: readonly Address[];
-  readonly uidBase: number;
-  readonly gidBase: number;
-  readonly interfaces: ReadonlyMap<string, number>;
-  readonly routes: readonly { readonly prefix: Prefix; readonly interface: string }[];
-  readonly dnsServers: readonly Address[];
-}
-
-/** Nothing is known of the pod's network: its sandbox is not there yet. */
-export const noNamespace: NamespaceFacts = {
-  ...{ cookie: 0n, addresses: [], uidBase: 0, gidBase: 0 },
-  ...{ interfaces: new Map(), routes: [], dnsServers: [] },
-};
-
-/** `uid`: by its container's cgroup or by its ids. `cgroup`: by the cgroup alone, once that is known. */
-export type ProxyIdentity = "uid" | "cgroup";
-
-/** What to look for among a pod's processes. */
-export interface PodProxy {
-  readonly inboundPort: number;
-  /** Name of its container's cgroup below the pod's, if it is known. */
-  readonly container: string | undefined;
-  /** In the initial user namespace; undefined where the ids alone do not make a proxy. */
-  readonly ids: { readonly uid: number; readonly gid: number } | undefined;
-}
 
 export interface Desired {
   readonly want: Want;
@@ -60,54 +19,6 @@ export interface Desired {
   readonly proxies: ReadonlyMap<bigint, PodProxy>;
   /** Every pod of the source, and what became of it. */
   readonly pods: readonly PodStatus[];
-}
-
-/** @returns undefined for a pod that has not been looked at: a restart forgets nothing of what a predecessor found. */
-function namespaceOf(node: NodeView, cgroupId: bigint): NamespaceFacts | undefined {
-  const seen = node.namespaces.get(cgroupId);
-  return seen === null ? noNamespace : seen;
-}
-
-/** The part of a pod's state that its namespace shows, as a predecessor has left it. */
-function heldFacts(held: PodState | undefined): NamespaceFacts {
-  if (held === undefined) return noNamespace;
-  const { netnsCookie: cookie, localAddresses: addresses, uidBase, gidBase, dnsServers } = held;
-  return { ...noNamespace, cookie, addresses, uidBase, gidBase, dnsServers };
-}
-
-/** The proxy's container, as the pod's status and the node's cgroups say together. */
-function proxyContainerOf(pod: Pod, node: NodeView, have: Have, cgroupId: bigint): { name?: string; id: bigint } {
-  const containers = node.containers.get(cgroupId);
-  if (containers === undefined) return { id: have.pods.get(cgroupId)?.proxyCgroupId ?? 0n };
-  const id = pod.containerIds.get(proxyContainerName);
-  const name = id === undefined ? undefined : containerNamed(containers, id);
-  return name === undefined ? { id: 0n } : { name, id: containers.get(name) ?? 0n };
-}
-
-/** `status.podIPs` together with what the namespace shows; the namespace knows of other interfaces as well. */
-function addressesOf(pod: Pod, found: readonly Address[]): { all: Address[]; problems: Problem[] } {
-  const problems: Problem[] = [];
-  const all = [...found];
-  for (const text of pod.addresses) {
-    const address = parseAddress(text);
-    if (address === undefined) {
-      const why = "not an IP address: left out";
-      problems.push({ kind: "pod", where: pod.where, pod: podName(pod), key: "status.podIPs", value: text, why });
-    } else if (!all.some((known) => same(known, address))) {
-      all.push(address);
-    }
-  }
-  return { all, problems };
-}
-
-function same(a: Address, b: Address): boolean {
-  return a.family === b.family && a.bytes.every((byte, i) => byte === b.bytes[i]);
-}
-
-/** The pod's own address of a family: as Kubernetes says, else the first of its namespace. */
-function ownAddress(pod: Pod, all: readonly Address[], family: 4 | 6): Address | undefined {
-  const said = pod.addresses.map(parseAddress).find((address) => address?.family === family);
-  return said ?? all.find((address) => address.family === family && namesPod(address));
 }
 
 /**
@@ -126,26 +37,10 @@ function outside(pod: Pod, state: "waiting" | "not-enrolled", why: string, cause
   return { namespace, name, uid, state, why, cause, ...nothing };
 }
 
-function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodStatus {
-  const { namespace, name, uid } = pod;
-  return {
-    namespace,
-    name,
-    uid,
-    state: "enrolled",
-    why: "",
-    cause: "",
-    policy: formatPolicyId(state.policy),
-    cgroupId: `${state.cgroupId}`,
-    netnsCookie: state.netnsCookie === 0n ? "" : `${state.netnsCookie}`,
-    addresses: state.localAddresses.map(formatAddress),
-    keepsPolicy,
-  };
-}
-
 /**
  * @param have what the kernel holds: a pod with a bad value keeps its policy, and while the source is not
  *   complete a pod that it does not name keeps everything.
+ * @param known what earlier calls found; it saves time and changes nothing else.
  */
 export function desiredState(
   snapshot: Snapshot,
@@ -153,6 +48,7 @@ export function desiredState(
   have: Have,
   compile: (pod: Pod) => PodPolicy,
   identity: ProxyIdentity = "uid",
+  known: KnownPods = new WeakMap(),
 ): Desired {
   const pods = new Map<bigint, PodState>();
   const policies = new Map<bigint, Policy>();
@@ -181,50 +77,13 @@ export function desiredState(
       statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)", ""));
       continue;
     }
-    const held = have.pods.get(cgroup.id);
-    const seen = namespaceOf(node, cgroup.id);
-    const namespace = seen ?? heldFacts(held);
-    const { all, problems: bad } = addressesOf(pod, namespace.addresses);
-    problems.push(...bad);
-    const excluded = new Set(compiled.excludeInterfaces);
-    const known = excluded.size === 0 ? [] : namespace.routes;
-    const routes = known.map((route) => ({ prefix: route.prefix, excluded: excluded.has(route.interface) }));
-    const indexes = [...excluded].flatMap((name) => namespace.interfaces.get(name) ?? []);
-    // An interface that no route leads to is still one that connections arrive at.
-    const isAsked = indexes.length > 0 || routes.some((route) => route.excluded);
-    const own = isAsked ? withRoutes(compiled.policy, routes) : compiled.policy;
-    const whole = held !== undefined && have.policies.has(held.policy) ? held : undefined;
-    // What stands in already is no policy of before.
-    const keeps = compiled.bad && whole?.policy !== own.id && whole?.policy !== compiled.policy.id ? whole : undefined;
-    // The routes are not known again until the pod has been looked at: as long, what is in the kernel stays.
-    const kept = keeps ?? (seen === undefined && excluded.size > 0 ? whole : undefined);
-    const policy = kept?.policy ?? own.id;
-    if (policy === own.id) policies.set(policy, own);
+    const made = desiredPod(pod, compiled, cgroup.id, { node, have, identity, known });
+    problems.push(...made.problems);
+    pods.set(cgroup.id, made.state);
+    if (made.policy !== undefined) policies.set(made.policy.id, made.policy);
     names.set(cgroup.id, podName(pod));
-    const proxy = proxyContainerOf(pod, node, have, cgroup.id);
-    const cgroupOnly = identity === "cgroup" && proxy.id !== 0n;
-    const { proxyUid, proxyGid, inboundPort } = compiled.policy;
-    const ids = { uid: proxyUid + namespace.uidBase, gid: proxyGid + namespace.gidBase };
-    proxies.set(cgroup.id, { inboundPort, container: proxy.name, ids: cgroupOnly ? undefined : ids });
-    const state: PodState = {
-      cgroupId: cgroup.id,
-      policy,
-      netnsCookie: namespace.cookie,
-      proxyCgroupId: proxy.id,
-      proxyCgroupOnly: cgroupOnly,
-      captureIpv6:
-        capturesIpv6([...pod.addresses.flatMap((text) => parseAddress(text) ?? []), ...all], compiled.dualStack) ||
-        keeps?.captureIpv6 === true,
-      uidBase: namespace.uidBase,
-      gidBase: namespace.gidBase,
-      ipv4: ownAddress(pod, all, 4),
-      ipv6: ownAddress(pod, all, 6),
-      localAddresses: all,
-      dnsServers: keeps?.dnsServers ?? (compiled.policy.dns === "resolv-conf" ? namespace.dnsServers : []),
-      excludedInterfaces: kept?.excludedInterfaces ?? indexes,
-    };
-    pods.set(cgroup.id, state);
-    statuses.push(enrolledStatus(pod, state, keeps !== undefined));
+    proxies.set(cgroup.id, made.proxy);
+    statuses.push(made.status);
   }
 
   if (!snapshot.complete) {

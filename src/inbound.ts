@@ -1,5 +1,5 @@
 /** Inbound capture of the pods that are in the kernel: the program in each namespace, and the proxies' listeners. */
-import type { PodProxy } from "./desired.js";
+import type { PodProxy } from "./desiredPod.js";
 import type { Datapath } from "./kernel/datapath.js";
 import type { Inbound, InboundTarget } from "./kernel/inbound.js";
 import type { Contract } from "./maps/contract.js";

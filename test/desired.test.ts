@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { desiredState, type NodeView, noNamespace } from "../src/desired.js";
+import { desiredState } from "../src/desired.js";
+import { type KnownPods, type NodeView, noNamespace } from "../src/desiredPod.js";
 import type { Have, PodState } from "../src/maps/state.js";
 import { addressFromBytes, formatAddress } from "../src/model/address.js";
 import { defaultMesh } from "../src/model/mesh.js";
@@ -240,6 +241,46 @@ test("a static pod has the cgroup that its file's hash names, unless another pod
     assert.match(found.problems[0]?.why ?? "", "its cgroup is that of default/victim");
     assert.is(found.problems[0]?.pod, "default/mirror");
   }
+});
+
+test("what earlier calls found changes nothing but the time that it takes", () => {
+  const [a, b, bad] = [pod("a", ["10.1.0.1"]), pod("b", ["no address"]), pod("bad")];
+  const compiled = new Map([a, b, bad].map((one, i) => [one, enrolled(BigInt(i + 1), one === bad)]));
+  const facts = (cookie: bigint, ip: number) => ({
+    ...noNamespace,
+    cookie,
+    addresses: [addressFromBytes(Uint8Array.of(10, 1, 0, ip))],
+  });
+  const ids = ["uid-a", "uid-b", "uid-bad"];
+  const place = (cookie: bigint): NodeView => ({
+    ...node(...ids),
+    namespaces: new Map([100n, 101n, 102n].map((id, i) => [id, facts(cookie + BigInt(i), i + 1)])),
+    containers: new Map([100n, 101n, 102n].map((id) => [id, new Map([[`cri-containerd-${id}.scope`, id + 100n]])])),
+  });
+  const running = { ...a, containerIds: new Map([["istio-proxy", "100"]]) };
+  const again = new Map([...compiled, [running, enrolled(1n)] as const]);
+  const held: Have = { pods: new Map([[102n, record(102n, 77n)]]), policies: new Set([77n]) };
+  const [first, moved] = [place(1n), place(9n)];
+  const unseen = { ...moved, namespaces: new Map([[100n, null]]), containers: new Map() };
+  const steps: readonly [readonly Pod[], NodeView, Have, ReadonlyMap<Pod, PodPolicy>, "uid" | "cgroup"][] = [
+    [[a, b, bad], first, nothing, compiled, "uid"],
+    [[a, b, bad], first, held, compiled, "uid"],
+    [[a, b, bad], moved, held, compiled, "uid"],
+    [[a, b, bad], moved, held, new Map([...compiled, [a, enrolled(8n)]]), "uid"],
+    [[running, b, bad], moved, held, again, "uid"],
+    [[running, b, bad], moved, held, again, "cgroup"],
+    [[a, b], unseen, held, compiled, "uid"],
+    [[a, b, bad], first, nothing, compiled, "uid"],
+  ];
+  const known: KnownPods = new WeakMap();
+  for (const [pods, view, have, policies, identity] of steps) {
+    const compile = (one: Pod): PodPolicy => policies.get(one) ?? enrolled(0n);
+    const expected = desiredState(snapshot(pods), view, have, compile, identity);
+    assert.equal(desiredState(snapshot(pods), view, have, compile, identity, known), expected);
+  }
+  const compile = (one: Pod): PodPolicy => compiled.get(one) ?? enrolled(0n);
+  const [once, twice] = [0, 1].map(() => desiredState(snapshot([a]), first, held, compile, "uid", known));
+  assert.is(once?.want.pods.get(100n), twice?.want.pods.get(100n));
 });
 
 test.run();

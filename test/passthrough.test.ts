@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { noNamespace } from "../src/desired.js";
+import { noNamespace } from "../src/desiredPod.js";
 import type { PodNamespace } from "../src/node/namespace.js";
 import { openPassthrough, passthrough6 } from "../src/passthrough.js";
 import { address, podState } from "./samples.js";

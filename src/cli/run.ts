@@ -2,7 +2,7 @@
 import { existsSync, type Stats, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Agent, startAgent } from "../agent.js";
-import type { ProxyIdentity } from "../desired.js";
+import type { ProxyIdentity } from "../desiredPod.js";
 import { NodeError, UsageError } from "../errors.js";
 import { keepHeapSmall } from "../heap.js";
 import { artifact, sources } from "../kernel/artifact.js";

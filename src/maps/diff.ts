@@ -10,9 +10,9 @@
  *   5. a grace period, so that no program still holds what was flipped or unlisted;
  *   6. old policies, addresses, records and counts go, and their ids and slots may be used again.
  */
-import type { Address } from "../model/address.js";
+import { type Address, sameAddress } from "../model/address.js";
 import type { Policy } from "../model/policy.js";
-import { addressKey, type Have, localEntries, type PodState, type Want } from "./state.js";
+import { type Have, localEntries, type PodState, type Want } from "./state.js";
 
 export type Op =
   | { readonly kind: "add-policy"; readonly policy: Policy }
@@ -31,9 +31,23 @@ export type Op =
   | { readonly kind: "remove-pod"; readonly pod: bigint; readonly slot: number }
   | { readonly kind: "remove-policy"; readonly policy: bigint };
 
-function sameAddress(a: Address | undefined, b: Address | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return addressKey(a) === addressKey(b);
+function sameOrNone(a: Address | undefined, b: Address | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameAddress(a, b);
+}
+
+function sameList<T>(a: readonly T[], b: readonly T[], same: (a: T, b: T) => boolean): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!same(a[i] as T, b[i] as T)) return false;
+  return true;
+}
+
+/** Whether nothing has changed, not even an order: most pods, most of the time. */
+function sameFacts(a: PodState, b: PodState): boolean {
+  return (
+    sameList(a.localAddresses, b.localAddresses, sameAddress) &&
+    sameList(a.dnsServers, b.dnsServers, sameAddress) &&
+    sameList(a.excludedInterfaces, b.excludedInterfaces, Object.is)
+  );
 }
 
 function sameRecord(a: PodState, b: PodState): boolean {
@@ -44,8 +58,8 @@ function sameRecord(a: PodState, b: PodState): boolean {
     a.proxyCgroupOnly === b.proxyCgroupOnly &&
     a.uidBase === b.uidBase &&
     a.gidBase === b.gidBase &&
-    sameAddress(a.ipv4, b.ipv4) &&
-    sameAddress(a.ipv6, b.ipv6)
+    sameOrNone(a.ipv4, b.ipv4) &&
+    sameOrNone(a.ipv6, b.ipv6)
   );
 }
 
@@ -79,9 +93,11 @@ export function diff(have: Have, want: Want): Op[] {
   for (const pod of want.pods.values()) {
     named.add(pod.policy);
     const old = have.pods.get(pod.cgroupId);
-    const changed = facts(pod.cgroupId, old, pod);
-    before.push(...changed.before);
-    after.push(...changed.after);
+    if (old === undefined || !sameFacts(old, pod)) {
+      const changed = facts(pod.cgroupId, old, pod);
+      before.push(...changed.before);
+      after.push(...changed.after);
+    }
     if (old === undefined) {
       before.push({ kind: "add-pod", pod });
       continue;

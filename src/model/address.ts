@@ -50,13 +50,22 @@ export function parseAddress(text: string): Address | undefined {
 
 /** `10.0.0.1`, `2001:db8::1` (RFC 5952). */
 export function formatAddress(address: Address): string {
-  if (address.family === 4) return address.bytes.subarray(0, 4).join(".");
-  return new ipaddr.IPv6([...address.bytes]).toRFC5952String();
+  const { bytes } = address;
+  if (address.family === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
+  return new ipaddr.IPv6([...bytes]).toRFC5952String();
 }
 
 /** `10.0.0.0/8`. */
 export function formatPrefix(prefix: Prefix): string {
   return `${formatAddress(prefix.address)}/${prefix.length}`;
+}
+
+/** Most often they are one object: what is wanted becomes what is there. */
+export function sameAddress(a: Address, b: Address): boolean {
+  if (a === b) return true;
+  if (a.family !== b.family) return false;
+  for (let i = 0; i < a.bytes.length; i++) if (a.bytes[i] !== b.bytes[i]) return false;
+  return true;
 }
 
 /** Clears the host bits. @param length bits, within the family's range. */

@@ -22,18 +22,29 @@ const outerSpace = new RegExp(`^${space}|${space}$`, "g");
 
 /** @returns the text without the white space around it, as Go trims. */
 export function trimSpace(text: string): string {
-  return text.replace(outerSpace, "");
+  return isVisible(text.charCodeAt(0)) && isVisible(text.charCodeAt(text.length - 1))
+    ? text
+    : text.replace(outerSpace, "");
+}
+
+/** A character of ASCII that is not white space: at both ends of nearly every item, of which there may be thousands. */
+function isVisible(code: number): boolean {
+  return code > 0x20 && code < 0x7f;
 }
 
 /** One port, 0–65535; white space around it is fine. */
 export function parsePort(text: string): Parsed<number> {
   const item = trimSpace(text);
   const refuse = (why: string): Parsed<number> => ({ why, item });
+  if (/^[0-9]+$/.test(item)) {
+    const value = Number(item);
+    return value <= 65535 ? { value } : refuse("not a port: at most 65535");
+  }
   if (item === "") return refuse("an empty item: remove the extra comma");
-  if (/^[0-9]+[-:][0-9]+$/.test(item)) return refuse("a range of ports is not supported: list each port");
-  if (!/^[0-9]+$/.test(item)) return refuse("not a port: decimal digits only, 0 to 65535");
-  const value = Number(item);
-  return value <= 65535 ? { value } : refuse("not a port: at most 65535");
+  const isRange = /^[0-9]+[-:][0-9]+$/.test(item);
+  return refuse(
+    isRange ? "a range of ports is not supported: list each port" : "not a port: decimal digits only, 0 to 65535",
+  );
 }
 
 /** Ports separated by commas. @returns them in the order written, duplicates included; "" is no port. */

@@ -6,7 +6,7 @@ import { type Agent, startAgent } from "../../src/agent.js";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { podManifest, writeManifest } from "../../src/demo/manifests.js";
-import type { ProxyIdentity } from "../../src/desired.js";
+import type { ProxyIdentity } from "../../src/desiredPod.js";
 import { artifact } from "../../src/kernel/artifact.js";
 import { releaseBpffs } from "../../src/kernel/mounts.js";
 import { native } from "../../src/kernel/native.js";

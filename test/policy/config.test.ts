@@ -87,7 +87,12 @@ test("explain names the file and the key, or the flag that won", () => {
   };
   const api = ["bypass", "excluded-range", "10.96.0.1/32", "shunt.yaml global.proxy.excludeIPRanges"];
   assert.equal(said(outbound("10.96.0.1", 443)), api);
-  assert.equal(said(outbound("10.9.9.9", 7)), ["bypass", "excluded-port", "--exclude-outbound-ports 7", "--exclude-outbound-ports"]);
+  assert.equal(said(outbound("10.9.9.9", 7)), [
+    "bypass",
+    "excluded-port",
+    "--exclude-outbound-ports 7",
+    "--exclude-outbound-ports",
+  ]);
   assert.is(said(outbound("10.9.9.9", 2))[0], "redirect");
   assert.equal(said(inbound(15030)), ["bypass", "excluded-port", "15030", "shunt.yaml global.proxy.statusPort"]);
   assert.equal(
