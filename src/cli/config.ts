@@ -54,17 +54,21 @@ export function openSettings(command: string, { file, flags, dns, openInotify }:
     options: () => options,
     beside: (open) => (onChange) => {
       const source = open(onChange);
+      let opened = false;
       try {
         const watched = watchFile({
           path: file,
           openInotify: (onEvents) => openInotify(onEvents),
           onText(text) {
             take(read(file, text));
-            onChange();
+            // Whoever opens it has no source to ask yet, and will ask it in any case.
+            if (opened) onChange();
           },
         });
+        opened = true;
         return {
           ...source,
+          name: `${source.name}, settings ${file}`,
           snapshot() {
             const snapshot = source.snapshot();
             return { ...snapshot, problems: [...problems, ...snapshot.problems] };

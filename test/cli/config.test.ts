@@ -79,6 +79,8 @@ test("edits are followed; a bad one keeps the last good and is a problem beside 
   }))(() => changes++);
   const problems = (): string[] => source.snapshot().problems.map(describeProblem);
   try {
+    assert.is(changes, 0, "whoever opens it cannot be called yet");
+    assert.is(source.name, `one of plain objects, settings ${file}`);
     assert.is(text(), "10.0.0.1/32");
     const first = settings.options();
     assert.is(settings.options(), first, "the same object until an edit");

@@ -1,3 +1,5 @@
+import fc from "fast-check";
+import { dump } from "js-yaml";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { describeProblem } from "../../src/model/problem.js";
@@ -21,6 +23,14 @@ const flags = (given: Parameters<typeof readStandIns>[0]) => {
   const read = readStandIns(given);
   if ("why" in read) throw new Error(read.why);
   return { standIns: read.standIns };
+};
+/** Values that YAML does not have, functions for instance, as JSON has them. */
+const asYaml = (value: unknown): string => {
+  try {
+    return dump(value);
+  } catch {
+    return typeof value;
+  }
 };
 const proxy = (fields: string): string => `global: {proxy: {${fields}}}`;
 
@@ -144,6 +154,37 @@ for (const [text, ...problems] of refused) {
     for (const [i, problem] of problems.entries()) assert.ok(said[i]?.startsWith(problem), said[i]);
   });
 }
+
+test("whatever is in it: settings or problems, of a length that a log line bears", () => {
+  const keys = fc.constantFrom(
+    "global",
+    "proxy",
+    "excludeIPRanges",
+    "statusPort",
+    "excludeNamespaces",
+    "skipIptablesPods",
+  );
+  const document = fc.anything({ key: fc.oneof(keys, fc.string()), maxDepth: 4, maxKeys: 6 });
+  const text = fc.oneof(fc.string(), fc.string({ unit: "binary" }), fc.json(), document.map(asYaml));
+  fc.assert(
+    fc.property(text, (given) => {
+      const read = readConfig(given, "shunt.yaml");
+      if ("config" in read) return;
+      assert.ok(read.problems.length > 0 && read.problems.length <= 8);
+      for (const problem of read.problems) assert.ok(describeProblem(problem).length < 3000);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test("aliases do not make it large, nor depth", () => {
+  const bomb = Array.from({ length: 30 }, (_, i) => `a${i}: &a${i} [${i === 0 ? "1" : `*a${i - 1},*a${i - 1}`}]`).join(
+    "\n",
+  );
+  assert.ok(bad(bomb).length > 0);
+  assert.ok(bad(`${"[".repeat(100_000)}`).length > 0);
+  assert.ok(bad(`global: ${"{a: ".repeat(5000)}1${"}".repeat(5000)}`).length > 0);
+});
 
 test("a file of another kind altogether has no more problems than can be read", () => {
   const keys = Array.from({ length: 10_000 }, (_, i) => `k${i}: 1`).join("\n");
