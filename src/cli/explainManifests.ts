@@ -76,6 +76,8 @@ export function explainManifests(
   const localAddresses = pod.addresses.flatMap((text) => parseAddress(text) ?? []);
   const { problems, ...explanation } = explainPod(pod, { ...options, ...context }, localAddresses, question);
   const all = [...documents, ...problems];
+  // Of a pod that is left alone none of it decides anything.
+  const isCaptured = explanation.policy !== "";
   const isBadValue = all.some(({ kind }) => kind !== "sidecar");
   const isRefused = all.some(({ kind, pod: name }) => kind === "sidecar" && name === "");
   return {
@@ -84,11 +86,15 @@ export function explainManifests(
     problems: all.map(describeProblem),
     notes: [
       ...notes,
-      ...(isBadValue
+      ...(isCaptured && isBadValue
         ? ["a bad value counts as absent here; a pod that has a policy in the kernel keeps it: see --live"]
         : []),
-      ...(isRefused ? ["a Sidecar that is refused counts as absent here; what was known of it stays: see --live"] : []),
-      ...(localAddresses.length === 0 ? ["status.podIPs names no address: the pod's own are not known here"] : []),
+      ...(isCaptured && isRefused
+        ? ["a Sidecar that is refused counts as absent here; what was known of it stays: see --live"]
+        : []),
+      ...(isCaptured && localAddresses.length === 0
+        ? ["status.podIPs names no address: the pod's own are not known here"]
+        : []),
     ],
     attached: true,
   };

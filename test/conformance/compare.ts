@@ -8,6 +8,7 @@ import { modelOf } from "./model.js";
 import type { Programs } from "./programs.js";
 import { type Features, features, isCompared } from "./scope.js";
 import { openShunt, type Steered } from "./shunt.js";
+import { narrowing, type Surroundings } from "./sidecar.js";
 import { openSite, proxyPorts, type Site } from "./site.js";
 import { type Arrival, describeSocket, type Socket } from "./sockets.js";
 import { inboundOf } from "./universe.js";
@@ -18,6 +19,8 @@ export interface Subject {
   readonly config: CaptureConfig;
   readonly rules: Readonly<Record<Family, string>>;
   readonly pod: CniPod;
+  /** Undefined: no Sidecar, and the mesh's defaults. */
+  readonly surroundings?: Surroundings;
   /** False for a socket that no pod can have treated as the rules do: it is not Shunt's. README.md says which. */
   readonly expressible?: (socket: Socket) => boolean;
 }
@@ -26,6 +29,8 @@ export interface Disagreement {
   readonly subject: Subject;
   readonly socket: Socket;
   readonly iptables: Arrival;
+  /** Who is to get it, where a Sidecar takes it from whom Istio's rules would give it to. */
+  readonly narrowed: string | undefined;
   /** Who differs: the contract against iptables means that the judge is wrong. */
   readonly other: "contract" | "shunt" | "model";
   readonly said: string;
@@ -37,6 +42,8 @@ export interface Counts {
   readonly contract: number;
   readonly shunt: number;
   readonly model: number;
+  /** Those of Shunt's that a Sidecar decided. */
+  readonly sidecars: number;
 }
 
 export interface Compared {
@@ -85,9 +92,9 @@ async function settle(site: Site, shunt: Steered): Promise<void> {
   await shunt.apply(podOf({ ...baseConfig, InboundPortsInclude: "*" }));
   await site.listen(1337, 1337);
   const [call] = inboundOf([proxyPorts["proxy-outbound"]]);
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 60_000;
   for (let who = ""; who !== "proxy-inbound"; ) {
-    if (Date.now() > end) throw new Error(`inbound connections are not steered after 10 s: ${who}`);
+    if (Date.now() > end) throw new Error(`inbound connections are not steered after 60 s: ${who}`);
     who = (await site.ask(call === undefined ? [] : [call]))[0]?.who ?? "";
   }
 }
@@ -95,8 +102,9 @@ async function settle(site: Site, shunt: Steered): Promise<void> {
 function comparison(real: Site, steered: Site, shunt: Steered): Pair["compare"] {
   let ids = "";
   return async (subject, sockets, on = features) => {
-    const { config, rules, pod, expressible = () => true } = subject;
-    const [, manifest] = await Promise.all([loadRules(real, rules), shunt.apply(pod)]);
+    const { config, rules, pod, surroundings, expressible = () => true } = subject;
+    const [, manifest] = await Promise.all([loadRules(real, rules), shunt.apply(pod, surroundings)]);
+    const narrow = surroundings && narrowing(surroundings);
     const [uid = 1337] = split(config.ProxyUID).map(Number);
     const [gid = 1337] = split(config.ProxyGID).map(Number);
     // After the policy: the proxy is known by its ids when it begins to listen.
@@ -107,23 +115,27 @@ function comparison(real: Site, steered: Site, shunt: Steered): Pair["compare"] 
     const [arrived, ours] = await Promise.all([real.ask(sockets), steered.ask(inScope)]);
     const bySocket = new Map(inScope.map((socket, i) => [socket, ours[i]]));
     const model = modelOf(manifest);
-    const counts = { contract: 0, shunt: 0, model: 0 };
+    const counts = { contract: 0, shunt: 0, model: 0, sidecars: 0 };
     const found: Omit<Disagreement, "matched">[] = [];
     for (const [i, socket] of sockets.entries()) {
       const iptables = arrived[i] ?? { who: "", origin: "", from: "" };
       const differs = (other: Disagreement["other"], said: string): number =>
-        found.push({ subject, socket, iptables, other, said });
+        found.push({ subject, socket, iptables, narrowed, other, said });
       const expected = contract(config, socket);
+      const judged = contract(config, socket, narrow);
+      const narrowed = judged === expected ? undefined : judged;
       counts.contract++;
       if (iptables.who !== expected) differs("contract", expected);
       const arrival = bySocket.get(socket);
       if (arrival === undefined) continue;
       counts.shunt++;
-      if (seen(socket, arrival) !== seen(socket, iptables)) differs("shunt", show(arrival));
-      const modelled = model(config, socket);
-      if (modelled === undefined) continue;
+      if (narrowed !== undefined) counts.sidecars++;
+      const wanted = narrowed === undefined ? seen(socket, iptables) : `${narrowed} ${socket.address} ${socket.port}`;
+      const got = narrowed === undefined ? seen(socket, arrival) : `${arrival.who} ${arrival.origin}`;
+      if (got !== wanted) differs("shunt", show(arrival));
+      const modelled = model(socket);
       counts.model++;
-      if (modelled !== iptables.who) differs("model", modelled);
+      if (modelled !== (narrowed ?? iptables.who)) differs("model", modelled);
     }
     const disagreements: Disagreement[] = [];
     for (const [i, each] of found.entries()) {
@@ -147,13 +159,15 @@ function seen(socket: Socket, { who, origin, from }: Arrival): string {
 const show = ({ who, origin, from }: Arrival): string => (origin === "" ? who : `${who} for ${origin}, from ${from}`);
 
 /** For people, several lines. */
-export function describe({ subject, socket, iptables, other, said, matched }: Disagreement): string {
-  const { name, pod } = subject;
+export function describe({ subject, socket, iptables, narrowed, other, said, matched }: Disagreement): string {
+  const { name, pod, surroundings } = subject;
   return [
     `${name}: ${describeSocket(socket)}`,
     `  iptables: ${show(iptables)}`,
+    ...(narrowed === undefined ? [] : [`  the Sidecar: ${narrowed}`]),
     `  ${other}: ${said}`,
     ...matched.map((rule) => `  matched: ${rule}`),
     `  pod: ${JSON.stringify(pod)}`,
+    ...(surroundings === undefined ? [] : [`  beside it: ${JSON.stringify(surroundings)}`]),
   ].join("\n");
 }

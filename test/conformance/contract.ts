@@ -1,10 +1,11 @@
 /**
  * What the written contract says of a socket, as it is told there: Istio's rules in words, sections 3 and 4 of the
- * semantics. It is here so that the iptables side can be judged too: rules that were loaded wrongly would agree with a
+ * semantics, and where a Sidecar comes in (sidecar.ts). It is here so that the iptables side can be judged too: rules that were loaded wrongly would agree with a
  * steering that does nothing.
  */
 import { type CaptureConfig, split } from "./config.js";
 import { contains, isMapped } from "./ranges.js";
+import type { Narrowing } from "./sidecar.js";
 import { place, proxyPorts } from "./site.js";
 import { familyOf, isTcp, type Socket } from "./sockets.js";
 
@@ -42,13 +43,17 @@ const isLoopback = (cidr: string): boolean => {
   return contains("127.0.0.0/8", address) || address === "::1";
 };
 
-/** @returns who is to get it. */
-export function contract(config: CaptureConfig, socket: Socket): Who {
-  const steered = socket.direction === "inbound" ? inbound(config, socket) : outbound(config, socket);
+/**
+ * @param narrowing of the pod's Sidecar: asked where no annotation names the port or the address.
+ * @returns who is to get it.
+ */
+export function contract(config: CaptureConfig, socket: Socket, narrowing?: Narrowing): Who {
+  const direction = socket.direction === "inbound" ? inbound : outbound;
+  const steered = direction(config, socket, narrowing);
   return steered ?? destinationOf(socket);
 }
 
-function outbound(config: CaptureConfig, socket: Socket): Who | undefined {
+function outbound(config: CaptureConfig, socket: Socket, narrowing?: Narrowing): Who | undefined {
   const { uid, gid, source, port } = socket;
   const four = familyOf(socket) === 4;
   if (!four && !config.EnableIPv6) return undefined;
@@ -88,17 +93,18 @@ function outbound(config: CaptureConfig, socket: Socket): Who | undefined {
   if (dns && port === 53 && (config.CaptureAllDNS || servers.includes(address))) return "dns";
   if (!tcp || loopback || ranges(config.OutboundIPRangesExclude)) return undefined;
   if (ports(config.OutboundPortsInclude)) return "proxy-outbound";
-  return config.OutboundIPRangesInclude === "*" || ranges(config.OutboundIPRangesInclude)
-    ? "proxy-outbound"
-    : undefined;
+  if (config.OutboundIPRangesInclude !== "*")
+    return ranges(config.OutboundIPRangesInclude) ? "proxy-outbound" : undefined;
+  return narrowing?.passesOut(port) ? undefined : "proxy-outbound";
 }
 
-function inbound(config: CaptureConfig, socket: Socket): Who | undefined {
+function inbound(config: CaptureConfig, socket: Socket, narrowing?: Narrowing): Who | undefined {
   const { port } = socket;
   const ports = (list: string): boolean => split(list).some((item) => Number(item) === port);
   if (!isTcp(socket) || (familyOf(socket) === 6 && !config.EnableIPv6)) return undefined;
   if (split(config.ExcludeInterfaces).includes(interfaceOf(socket))) return undefined;
   if (config.InboundPortsInclude === "" || port === 15008) return undefined;
   const all = config.InboundPortsInclude === "*";
+  if (all && narrowing?.passesIn(port)) return undefined;
   return (all ? !ports(config.InboundPortsExclude) : ports(config.InboundPortsInclude)) ? "proxy-inbound" : undefined;
 }

@@ -59,6 +59,7 @@ console.log(
     `iptables and the contract: ${counts.contract} sockets, ${of("contract")} disagreements`,
     `iptables and Shunt:        ${counts.shunt} sockets, ${of("shunt")} disagreements`,
     `iptables and the model:    ${counts.model} sockets, ${of("model")} disagreements`,
+    `of these the pod's Sidecar decided ${counts.sidecars}, by the contract alone`,
   ].join("\n"),
 );
 process.exitCode = stopped.signal.aborted ? 130 : disagreements.length > 0 ? 1 : 0;

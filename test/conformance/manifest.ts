@@ -3,6 +3,7 @@ import { dump, load } from "js-yaml";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { podManifest } from "../../src/demo/manifests.js";
 import { type CaptureConfig, type CniPod, split } from "./config.js";
+import { podLabels } from "./sidecar.js";
 
 /** Excluded inbound on every pod, whatever the annotations say. */
 export const alwaysExcludedInbound: readonly string[] = ["15020", "15021", "15090"];
@@ -50,7 +51,7 @@ interface Document {
 export function manifestOf(pod: LabPod, settings: CniPod): string {
   const { namespace, name, uid, address, address6, containers } = pod;
   const { annotations, env = {}, runAsUser, runAsGroup } = settings;
-  const text = podManifest({ namespace, name, uid, address, address6, annotations, containers });
+  const text = podManifest({ namespace, name, uid, address, address6, annotations, containers, labels: podLabels });
   const document = load(text) as Document;
   for (const container of document.spec.initContainers) {
     if (container.name !== "istio-proxy") continue;

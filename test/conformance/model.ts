@@ -1,10 +1,11 @@
 /** What `shunt explain` says of the same socket. Its public function, not the command: thousands are asked. */
 import { parseAddress } from "../../src/model/address.js";
+import { describeProblem } from "../../src/model/problem.js";
 import { defaultExcludedNamespaces } from "../../src/policy/enrolment.js";
 import { explain } from "../../src/policy/explain.js";
 import type { Question } from "../../src/policy/question.js";
 import { readDocuments } from "../../src/source/documents.js";
-import { type CaptureConfig, split } from "./config.js";
+import { mergeFiles } from "../../src/source/mergeFiles.js";
 import { destinationOf, interfaceOf } from "./contract.js";
 import { place, proxyPorts } from "./site.js";
 import { familyOf, isTcp, type Socket } from "./sockets.js";
@@ -15,32 +16,35 @@ const parsed = (text: string) => {
   return address;
 };
 
-/** @returns undefined if the question cannot be put: explain knows the application and the proxy, and no other ids. */
-function questionOf(config: CaptureConfig, socket: Socket): Question | undefined {
+function questionOf(socket: Socket): Question {
   const { direction, uid, gid, source, address, port } = socket;
-  if (split(config.ExcludeInterfaces).includes(interfaceOf(socket))) return undefined;
-  if (direction === "inbound") return isTcp(socket) ? { direction, port, family: familyOf(socket) } : undefined;
-  const proxy = split(config.ProxyUID).map(Number).includes(uid);
-  const groups = config.OwnerGroupsInclude !== "*" || config.OwnerGroupsExclude !== "";
-  if (!proxy && (groups || split(config.ProxyGID).map(Number).includes(gid))) return undefined;
+  const protocol = isTcp(socket) ? "tcp" : "udp";
+  const leaves = interfaceOf(socket);
+  if (direction === "inbound") return { direction, port, family: familyOf(socket), protocol, interface: leaves };
   return {
     direction,
-    protocol: isTcp(socket) ? "tcp" : "udp",
+    protocol,
     destination: parsed(address),
     port,
-    as: proxy ? "proxy" : "app",
+    // By its ids alone: who asks does not run in the proxy's container.
+    as: "app",
+    uid,
+    gid,
     source: source === undefined ? undefined : parsed(source),
+    interface: leaves,
   };
 }
 
-export type Model = (config: CaptureConfig, socket: Socket) => string | undefined;
+/** @returns who is to get a socket. */
+export type Model = (socket: Socket) => string;
 
-/** @returns a function that says who is to get a socket, or undefined if the model cannot be asked about it. */
+/** @param manifest the pod's, with the Sidecars and the mesh's configuration beside it. */
 export function modelOf(manifest: string): Model {
-  const [pod] = readDocuments(manifest, "").pods;
-  if (pod === undefined) throw new Error("the manifest has no pod");
+  const { pods, sidecars, mesh, problems } = mergeFiles(new Map([["", readDocuments(manifest, "")]]), [], true);
+  const [pod] = pods;
+  if (pod === undefined || problems.length > 0) throw new Error(problems.map(describeProblem).join() || "no pod");
   const addresses = [place.address, place.second, place.address6, place.second6, "::6"].map(parsed);
-  const options = { excludeNamespaces: defaultExcludedNamespaces };
+  const options = { excludeNamespaces: defaultExcludedNamespaces, sidecars, mesh };
   const answer = (question: Question, destination: string): string => {
     const { verdict, to } = explain(pod, options, addresses, question);
     if (verdict === "deny") return "refused";
@@ -48,11 +52,10 @@ export function modelOf(manifest: string): Model {
     const port = Number(to?.slice(to.lastIndexOf(":") + 1));
     return Object.entries(proxyPorts).find(([, own]) => own === port)?.[0] ?? `port ${port}`;
   };
-  // Kinds and users of sockets that it does not tell apart are one question.
+  // Kinds of sockets that it does not tell apart are one question.
   const asked = new Map<string, string>();
-  return (config, socket) => {
-    const question = questionOf(config, socket);
-    if (question === undefined) return undefined;
+  return (socket) => {
+    const question = questionOf(socket);
     const key = JSON.stringify(question);
     const known = asked.get(key) ?? answer(question, destinationOf(socket));
     asked.set(key, known);

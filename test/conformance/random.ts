@@ -4,35 +4,13 @@ import type { Subject } from "./compare.js";
 import { baseConfig, type CaptureConfig } from "./config.js";
 import { generatedRules } from "./iptables.js";
 import { alwaysExcludedInbound, podOf } from "./manifest.js";
+import { portsOfSidecars, randomSurroundings } from "./randomSidecar.js";
+import type { Features } from "./scope.js";
+import { below, list, pick, type Random } from "./seeded.js";
+import type { Surroundings } from "./sidecar.js";
 import { place } from "./site.js";
 import type { Socket } from "./sockets.js";
 import { destinationsOf, idsOf, inboundOf, kindsOf, portsOf, sourcesOf } from "./universe.js";
-
-/** Uniform in [0, 1). */
-export type Random = () => number;
-
-/** Mulberry32: small, and good enough to choose test cases. */
-export function seeded(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const below = (random: Random, limit: number): number => Math.floor(random() * limit);
-
-/** @param from not empty. */
-function pick<T>(random: Random, from: readonly T[]): T {
-  return from[below(random, from.length)] as T;
-}
-
-/** Up to `most` of them, each chosen anew: an item may come twice, as in a list that a person wrote. */
-function list(random: Random, most: number, item: (random: Random) => string): string {
-  return Array.from({ length: below(random, most + 1) }, () => item(random)).join();
-}
 
 /** Ports that configurations name. Few, so that lists meet: an excluded port that is also included, and neighbours. */
 const named = ["53", "80", "443", "3306", "4000", "4001", "8080", "9080", "9081", "15001", "15006", "15008", "15053"];
@@ -111,9 +89,19 @@ function withStatusPort(random: Random, config: CaptureConfig): Pick<Subject, "c
   };
 }
 
-export function randomSubject(random: Random, name: string): Subject {
-  const { config, pod } = withStatusPort(random, randomConfig(random));
-  return { name, config, pod, rules: generatedRules(config) };
+export function randomSubject(random: Random, name: string, on: Pick<Features, "sidecars">): Subject {
+  const surroundings = randomSurroundings(random, named);
+  const any = randomConfig(random);
+  // A Sidecar has a say in what * captures alone, so most of them get that to decide.
+  const star: CaptureConfig = {
+    ...any,
+    InboundPortsInclude: "*",
+    OutboundIPRangesInclude: "*",
+    OwnerGroupsInclude: "*",
+  };
+  const isPlain = surroundings.sidecars.length > 0 && random() < 0.8;
+  const { config, pod } = withStatusPort(random, isPlain ? star : any);
+  return { name, config, pod, rules: generatedRules(config), ...(on.sidecars ? { surroundings } : {}) };
 }
 
 export interface Choice {
@@ -122,13 +110,20 @@ export interface Choice {
 }
 
 /** Sockets out of those that the configuration makes interesting; one in five comes from outside. */
-export function randomSockets(random: Random, config: CaptureConfig, { count, families }: Choice): Socket[] {
+export function randomSockets(
+  random: Random,
+  config: CaptureConfig,
+  { count, families }: Choice,
+  around: Surroundings = { sidecars: [], mesh: undefined },
+): Socket[] {
   const wanted = (address: string): boolean => families.includes(address.includes(":") ? 6 : 4);
-  const ports = portsOf(config);
+  const ports = [...new Set([...portsOf(config), ...portsOfSidecars(around)])];
   const destinations = destinationsOf(config).filter(wanted);
   const ids = idsOf(config);
   const inbound = inboundOf(ports).filter(({ address }) => wanted(address));
+  const telling = sidecarSockets(around, ports).filter(({ address }) => wanted(address));
   return Array.from({ length: count }, (): Socket => {
+    if (telling.length > 0 && random() < 0.3) return pick(random, telling);
     if (random() < 0.2) return pick(random, inbound);
     const address = pick(random, destinations);
     const source = pick(random, sourcesOf(address));
@@ -136,6 +131,15 @@ export function randomSockets(random: Random, config: CaptureConfig, { count, fa
     const kind = random() < 0.5 ? "tcp" : pick(random, kindsOf(address));
     return { direction: "outbound", kind, ...pick(random, ids), source, address, port: pick(random, ports) };
   });
+}
+
+/** Those that a Sidecar may have a say in: an application's that leave the pod, and what arrives; TCP. */
+function sidecarSockets(around: Surroundings, ports: readonly number[]): Socket[] {
+  if (around.sidecars.length === 0) return [];
+  const app = { direction: "outbound", kind: "tcp", uid: 1000, gid: 1000, source: undefined } as const;
+  const outside = ["203.0.113.9", "2001:db8:9::9"];
+  const outbound = ports.flatMap((port) => outside.map((address): Socket => ({ ...app, address, port })));
+  return [...outbound, ...inboundOf(portsOfSidecars(around)).filter(({ kind }) => kind === "tcp")];
 }
 
 /** Every port that a random configuration may name, and its neighbours. */

@@ -20,6 +20,8 @@ export const features = {
   interfaces: true,
   /** Configurations that name owner groups. */
   ownerGroups: true,
+  /** Sidecars and a mesh configuration beside the pod. Istio's rules ignore them, so the contract judges alone. */
+  sidecars: true,
 } satisfies Readonly<Record<string, boolean>>;
 
 export type Feature = keyof typeof features;
@@ -34,6 +36,7 @@ export function needs(config: CaptureConfig, socket: Socket): Feature[] {
     dns: config.RedirectDNS && socket.port === 53 && socket.direction === "outbound",
     interfaces: split(config.ExcludeInterfaces).includes(interfaceOf(socket)),
     ownerGroups: groups && socket.direction === "outbound",
+    sidecars: false, // of the whole configuration: without them it has none
   };
   return (Object.keys(needed) as Feature[]).filter((feature) => needed[feature]);
 }

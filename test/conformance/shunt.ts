@@ -9,11 +9,12 @@ import { native } from "../../src/kernel/native.js";
 import { unload } from "../../src/kernel/unload.js";
 import { baseConfig, type CniPod } from "./config.js";
 import { manifestOf, podOf } from "./manifest.js";
+import { type Surroundings, surroundingsText } from "./sidecar.js";
 import type { Site } from "./site.js";
 
 export interface Steered {
-  /** The pod's manifest is to say this; resolves when the kernel goes by it. @returns the manifest. */
-  apply(settings: CniPod): Promise<string>;
+  /** The pod's manifest is to say this; resolves when the kernel goes by it. @returns the file: one edit changes all. */
+  apply(settings: CniPod, surroundings?: Surroundings): Promise<string>;
   /** Ends the agent and removes what it has put into the kernel. The site stays. @throws Error if something stays. */
   close(): Promise<void>;
 }
@@ -33,23 +34,24 @@ export async function openShunt(site: Site): Promise<Steered> {
     releaseBpffs(native(), bpffs);
     if (held.length > 0) throw new Error(`still in the kernel: ${held.join(", ")}`);
   };
-  const write = async (settings: CniPod): Promise<string> => {
-    const text = manifestOf(pod, settings);
+  const write = async (settings: CniPod, surroundings?: Surroundings): Promise<string> => {
+    const around = surroundings === undefined ? "" : surroundingsText(surroundings);
+    const text = manifestOf(pod, settings) + around;
     const from = agent.events.length;
     await writeManifest(manifests, "pod.yaml", text);
-    await agent.waitFor(({ event }) => event === "policy", from, 30_000);
+    await agent.waitFor(({ event }) => event === "policy", from, 60_000);
     return text;
   };
   try {
-    await agent.waitFor(({ event }) => event === "ready", 0, 60_000);
+    await agent.waitFor(({ event }) => event === "ready", 0, 180_000);
   } catch (error) {
     await close();
     throw error;
   }
   return {
-    async apply(settings) {
+    async apply(settings, surroundings) {
       await write(between);
-      return write(settings);
+      return write(settings, surroundings);
     },
     close,
   };

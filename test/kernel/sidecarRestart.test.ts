@@ -45,15 +45,8 @@ test("across a restart a pod keeps what it has; what is mended counts at once", 
       await write(name, text);
       ({ agent } = await bed.ready());
     };
-    for (const [name, text] of [
-      ["sidecar", sidecar("none")],
-      ["sidecar", "kind: Sidecar\nmetadata: [\n"],
-      ["sidecar", ""],
-      ["sidecar", sidecar("NONE").replace("name: s, ", "")],
-    ] as const) {
-      await restart(name, text);
-      assert.is(policy(), open, text);
-    }
+    await restart("sidecar", sidecar("none"));
+    assert.is(policy(), open, "one that is refused");
     assert.is(await reach(a, toFirst), "direct");
 
     /** Waits until the kernel has another policy of the pod. */
@@ -73,8 +66,8 @@ test("across a restart a pod keeps what it has; what is mended counts at once", 
     assert.is(await reach(a, toFirst), `proxy ${toFirst}`);
     await flip(() => write("mesh", meshConfig("ALLOW_ANY")));
 
-    await restart("sidecar", sidecar("none"));
-    assert.is(policy(), open);
+    await restart("sidecar", "kind: Sidecar\nmetadata: [\n");
+    assert.is(policy(), open, "a file that does not parse");
     await flip(() => rm(join(bed.manifests, "sidecar.yaml")));
     assert.is(await reach(a, toFirst), `proxy ${toFirst}`, "gone is gone");
     assert.is(await agent.stop(), 0);
