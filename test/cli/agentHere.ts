@@ -54,7 +54,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
   };
   const takeOut = async (): Promise<void> => {
     await stop();
-    const { held } = await unload(native(), bpffs);
+    const { held } = await unload(native(), bpffs, 60_000);
     releaseBpffs(native(), bpffs);
     if (held.length > 0) throw new Error(`still in the kernel: ${held.join(", ")}`);
   };

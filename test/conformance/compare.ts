@@ -85,9 +85,9 @@ async function settle(site: Site, shunt: Steered): Promise<void> {
   await shunt.apply(podOf({ ...baseConfig, InboundPortsInclude: "*" }));
   await site.listen(1337, 1337);
   const [call] = inboundOf([proxyPorts["proxy-outbound"]]);
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 60_000;
   for (let who = ""; who !== "proxy-inbound"; ) {
-    if (Date.now() > end) throw new Error(`inbound connections are not steered after 10 s: ${who}`);
+    if (Date.now() > end) throw new Error(`inbound connections are not steered after a minute: ${who}`);
     who = (await site.ask(call === undefined ? [] : [call]))[0]?.who ?? "";
   }
 }

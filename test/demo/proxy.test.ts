@@ -66,7 +66,7 @@ async function mesh(): Promise<Mesh> {
       return JSON.parse(outcome.stdout) as Answer;
     },
     script: async (code) => {
-      const outcome = await client.exec([process.execPath, "-e", code], { ...app, timeout: 10_000 });
+      const outcome = await client.exec([process.execPath, "-e", code], { ...app, timeout: 60_000 });
       assert.is(outcome.status, 0, outcome.stderr || `ended by ${outcome.signal}`);
       return outcome.stdout;
     },

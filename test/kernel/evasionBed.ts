@@ -66,7 +66,7 @@ export async function openEvasionBed(kind: string): Promise<EvasionBed> {
         await ends.listen(as(0, "app", other), "target", "::", 80);
       },
       async evade({ pod: of, ...ids }, mode, to, port, extra = "") {
-        const { stdout, stderr } = await of.exec([program, mode, to, `${port}`, extra], { ...ids, timeout: 60_000 });
+        const { stdout, stderr } = await of.exec([program, mode, to, `${port}`, extra], { ...ids, timeout: 250_000 });
         return (stdout + stderr).trim();
       },
       async giver(of, family, cgroup = of.container("app").cgroup) {

@@ -81,7 +81,7 @@ test("250 pods, 10,000 ranges, edits and connections all the while: each connect
     ];
     const [app] = await Promise.all([startClient(client), ...servers.map((each) => firstLine(each))]);
     agent = startAgentProcess({ shunt: shuntArgv(), manifests, cgroupRoot: lab.cgroupRoot, bpffs });
-    const ready = await agent.waitFor(({ event }) => event === "ready", 0, 30_000);
+    const ready = await agent.waitFor(({ event }) => event === "ready", 0, 60_000);
     assert.is((ready as unknown as { pods: number }).pods, pods);
 
     let editing = true;

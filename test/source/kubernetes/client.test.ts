@@ -18,8 +18,8 @@ async function withServer(answer: Answer, use: (client: Client) => Promise<void>
   }
 }
 const signal = new AbortController().signal;
-const get = { path: "/api", silence: 5000, signal };
-const reader = { silence: 5000, onOpen() {}, onLine() {} };
+const get = { path: "/api", silence: 60_000, signal };
+const reader = { silence: 60_000, onOpen() {}, onLine() {} };
 const refused = async (promise: Promise<unknown>): Promise<ApiError> =>
   await promise.then(
     () => assert.unreachable() as never,
