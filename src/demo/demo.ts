@@ -218,6 +218,8 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   } finally {
     signal.removeEventListener("abort", abort);
     await agent?.stop();
+    // What it pulls away is the bpffs too: not while it is read here. What it cannot remove, the last close() says.
+    if (signal.aborted) await lab.close().catch(() => {});
     await unload(native(), bpffs);
     releaseBpffs(native(), bpffs);
     await lab.close();
