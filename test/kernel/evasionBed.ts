@@ -90,7 +90,10 @@ export function captured(to: string, peer = to): RegExp {
   return new RegExp(`^${peer} 80 proxy \\S+ \\S+ ${shown.replace(/[[\].]/g, "\\$&")}$`);
 }
 
+/** Once the kernel has seen that nobody else has it: until then nobody gets an answer from there. */
 export async function linkLocalOf(pod: LabPod): Promise<string> {
+  const tentative = ["nsenter", `--net=${pod.netns}`, "ip", "-6", "address", "show", "tentative"] as const;
+  while ((await command(tentative)) !== "") await new Promise((resolve) => setTimeout(resolve, 20));
   const { addresses: found } = await native().inspectNetns(pod.netns);
   const bytes = found.find(({ address: [first, second] }) => first === 0xfe && second === 0x80)?.address;
   if (bytes === undefined) throw new Error(`${pod.name} has no link-local address`);
