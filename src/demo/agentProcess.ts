@@ -1,6 +1,7 @@
 /** The real agent as a process of its own, and what it says. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { mortal } from "./process.js";
 
 /** One line of the agent's log. */
 export interface AgentEvent {
@@ -46,9 +47,8 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const source = manifests === undefined ? [] : ["--manifests", manifests];
   const places = [...source, "--cgroup-root", cgroupRoot, "--bpffs", bpffs];
   const flags = [...places, ...listen, ...(options.args ?? [])];
-  const child = spawn("setpriv", ["--pdeathsig", "SIGKILL", "--", ...options.shunt, "run", ...flags], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const [program = "", ...argv] = mortal([...options.shunt, "run", ...flags]);
+  const child = spawn(program, argv, { stdio: ["ignore", "pipe", "pipe"] });
   const events: AgentEvent[] = [];
   const waiting = new Set<() => void>();
   let ended: number | null | undefined;
@@ -81,7 +81,7 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   return {
     pid: child.pid ?? 0,
     events,
-    waitFor(fits, from = 0, deadline = 10_000) {
+    waitFor(fits, from = 0, deadline = 60_000) {
       return new Promise((resolve, reject) => {
         const done = (act: () => void): void => {
           clearTimeout(timer);

@@ -29,7 +29,7 @@ export async function untilCaptured(
   bpffs: string,
   pods: readonly { readonly cgroupId: bigint }[],
   sockets: number,
-  { within = 10_000, signal }: { readonly within?: number; readonly signal?: AbortSignal } = {},
+  { within = 60_000, signal }: { readonly within?: number; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const directory = inboundDirectory(bpffs);
   const end = performance.now() + within;

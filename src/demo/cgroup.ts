@@ -41,7 +41,7 @@ export async function pidsBelow(path: string): Promise<number[]> {
  * @param within milliseconds.
  * @throws Error that names the cgroup, the reason and the pids that are left.
  */
-export async function removeCgroup(path: string, within = 5000): Promise<void> {
+export async function removeCgroup(path: string, within = 15_000): Promise<void> {
   const deadline = performance.now() + within;
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
     const error = await removeOnce(path);

@@ -101,11 +101,11 @@ function manifest(pod: LabPod, annotations: Readonly<Record<string, string>>): s
 
 /** A new connection from the application's container. @returns undefined with the reason if there was no answer. */
 async function call(pod: LabPod, to: string): Promise<Answer | string> {
-  const outcome = await pod.exec(roleArgv("call", [`http://${to}/`]), {
+  const outcome = await pod.exec(roleArgv("call", ["--timeout", "30000", `http://${to}/`]), {
     container: "app",
     uid: 1000,
     gid: 1000,
-    timeout: 10_000,
+    timeout: 60_000,
   });
   const result =
     outcome.status === 0
@@ -218,6 +218,8 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   } finally {
     signal.removeEventListener("abort", abort);
     await agent?.stop();
+    // What it pulls away is the bpffs too: not while it is read here. What it cannot remove, the last close() says.
+    if (signal.aborted) await lab.close().catch(() => {});
     await unload(native(), bpffs);
     releaseBpffs(native(), bpffs);
     await lab.close();

@@ -58,7 +58,7 @@ export async function command(argv: readonly [string, ...string[]], input = ""):
  * @param within milliseconds.
  * @throws Error with what the program wrote to stderr if it ends first, or after `within`.
  */
-export function firstLine(child: ChildProcess, within = 30_000): Promise<string> {
+export function firstLine(child: ChildProcess, within = 120_000): Promise<string> {
   return new Promise((resolve, reject) => {
     let out = "";
     let err = "";
@@ -102,11 +102,21 @@ export interface Place {
 }
 
 /**
+ * A program that is killed when we die (PR_SET_PDEATHSIG). If we have died before that was set, nobody tells it: its
+ * parent is another one then, and it ends by itself, with 125.
+ * @param ids options of setpriv(1), which sets it after the change of ids, as it has to be (util-linux 2.38): that
+ *   clears it.
+ */
+export function mortal(argv: readonly string[], ids: readonly string[] = []): string[] {
+  const script = '[ "$PPID" = "$0" ] || exit 125; exec "$@"';
+  return ["setpriv", ...ids, "--pdeathsig=SIGKILL", "--", "sh", "-c", script, `${process.pid}`, ...argv];
+}
+
+/**
  * Starts a program inside a cgroup and a network namespace, as a container runtime would: it is there before
  * its first instruction. Each step replaces the one before (no fork), so the pid is the program's own.
  *
- * It dies with us: PR_SET_PDEATHSIG has to come after the change of ids, which clears it, and setpriv does it
- * in that order (util-linux 2.38). What it forks does not inherit that; {@link sweepLabs} finds those.
+ * It dies with us ({@link mortal}). What it forks does not inherit that; {@link sweepLabs} finds those.
  * Exits with 125 if the cgroup cannot be entered.
  */
 export function launch(
@@ -120,7 +130,7 @@ export function launch(
     ...(place.uid === undefined && place.gid === undefined ? [] : ["--clear-groups"]),
   ];
   const script = 'echo 0 > "$0/cgroup.procs" || exit 125; exec "$@"';
-  const enter = ["nsenter", `--net=${place.netns}`, "setpriv", ...ids, "--pdeathsig=SIGKILL", "--", ...argv];
+  const enter = ["nsenter", `--net=${place.netns}`, ...mortal(argv, ids)];
   return spawn("sh", ["-c", script, place.cgroup, ...enter], {
     stdio: options.stdio ?? ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...options.env },

@@ -18,7 +18,7 @@ export interface Unloaded {
  * Detaches and unpins everything, in the reverse of the order of attachment, and proves that it is gone.
  * @param deadline ms to wait for the kernel, which frees a while after the last reference.
  */
-export async function unload(native: Native, bpffs: string, deadline = 5000): Promise<Unloaded> {
+export async function unload(native: Native, bpffs: string, deadline = 15_000): Promise<Unloaded> {
   const directory = pinDirectory(bpffs);
   const links: string[] = [];
   const maps: string[] = [];

@@ -53,8 +53,8 @@ function readBase(pid: number, kind: "uid" | "gid"): number {
   }
 }
 
-/** Processes in a cgroup and below. A cgroup that goes meanwhile has none. */
-export function* processesIn(cgroup: string): Generator<number> {
+/** Processes in a cgroup and below. A cgroup that goes meanwhile has none. @param most of each cgroup. */
+export function* processesIn(cgroup: string, most = Number.POSITIVE_INFINITY): Generator<number> {
   let children: string[];
   let mine: number[];
   try {
@@ -65,8 +65,8 @@ export function* processesIn(cgroup: string): Generator<number> {
   } catch {
     return;
   }
-  yield* mine;
-  for (const child of children) yield* processesIn(join(cgroup, child));
+  yield* mine.slice(0, most);
+  for (const child of children) yield* processesIn(join(cgroup, child), most);
 }
 
 /** Whether any process is in the cgroup or below. A cgroup that is gone has none. */
@@ -90,6 +90,18 @@ function netnsLink(pid: number | "self"): string | undefined {
 export function processInNamespace(cgroup: string, link: string): number | undefined {
   for (const pid of processesIn(cgroup)) if (netnsLink(pid) === link) return pid;
   return undefined;
+}
+
+/**
+ * What 0 of the pod's user namespace stands for. One process does not say it: that of an application with a user
+ * namespace of its own, or one that was moved in from outside, has another map. Each container's first one is asked.
+ */
+function podBases(cgroup: string, pid: number, link: string): Pick<PodNamespace, "uidBase" | "gidBase"> {
+  for (const each of [pid, ...processesIn(cgroup, 1)]) {
+    const bases = { uidBase: readBase(each, "uid"), gidBase: readBase(each, "gid") };
+    if ((bases.uidBase !== 0 || bases.gidBase !== 0) && netnsLink(each) === link) return bases;
+  }
+  return { uidBase: 0, gidBase: 0 };
 }
 
 const loopback6 = "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1";
@@ -125,10 +137,10 @@ export async function inspectPodNamespace(
       const interfaces = new Map(facts.addresses.map((entry) => [entry.interface, entry.index]));
       const routes = [...parseRoutes4(readNet(pid, "route")), ...parseRoutes6(readNet(pid, "ipv6_route"))];
       const dnsServers = readResolvConf(`/proc/${pid}/root/etc/resolv.conf`);
-      const [uidBase, gidBase] = [readBase(pid, "uid"), readBase(pid, "gid")];
+      const bases = podBases(cgroup, pid, link);
       if (netnsLink(pid) !== link) continue;
       const addresses = podAddresses(facts);
-      return { cookie: facts.cookie, addresses, link, interfaces, routes, dnsServers, uidBase, gidBase };
+      return { cookie: facts.cookie, addresses, link, interfaces, routes, dnsServers, ...bases };
     } catch (error) {
       // The process ended meanwhile: ask the next one. Anything else (no right to enter) is for the caller.
       if (netnsLink(pid) !== undefined) throw error;

@@ -78,7 +78,7 @@ async function text(response: IncomingMessage): Promise<string> {
  * @param timeout ms until the answer begins.
  * @throws NodeError without the permission to ask; AgentError if what answers is not an agent, refuses or is silent.
  */
-export async function askAgent(path: string, target: string, timeout = 5000): Promise<Asked> {
+export async function askAgent(path: string, target: string, timeout = 15_000): Promise<Asked> {
   const opened = await open(path, target, { timeout });
   if ("agent" in opened) return opened;
   const { response, pid } = opened;
@@ -112,7 +112,7 @@ async function* splitLines(response: IncomingMessage): AsyncGenerator<string> {
 
 /** @param query as in {@link readFlowQuery}. @param signal ends the stream. @throws as {@link askAgent}. */
 export async function openFlows(path: string, query: URLSearchParams, signal: AbortSignal): Promise<FlowLines> {
-  const opened = await open(path, `/flows?${query}`, { timeout: 5000, signal });
+  const opened = await open(path, `/flows?${query}`, { timeout: 15_000, signal });
   if ("agent" in opened) return opened;
   const { response, pid } = opened;
   if (response.statusCode !== 200)

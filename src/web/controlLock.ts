@@ -20,10 +20,10 @@ export interface PathLock {
 }
 export type TakeLock = (path: string) => PathLock | undefined;
 
-/** ms that another agent gets to say who it is. */
-const patience = 1000;
+/** ms that another agent gets to say who it is: on a loaded node it may be late. */
+const patience = 5000;
 /** ms for the lock: several that start at once ask one another within it. */
-const lockPatience = 10_000;
+const lockPatience = 60_000;
 const remedy = "end it first, or name another socket with --control";
 
 const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;

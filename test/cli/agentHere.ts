@@ -54,7 +54,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
   };
   const takeOut = async (): Promise<void> => {
     await stop();
-    const { held } = await unload(native(), bpffs);
+    const { held } = await unload(native(), bpffs, 60_000);
     releaseBpffs(native(), bpffs);
     if (held.length > 0) throw new Error(`still in the kernel: ${held.join(", ")}`);
   };
@@ -90,7 +90,9 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
     stop,
     async edit(pod, annotations = {}) {
       const { namespace, name, uid, address, address6, containers } = pod;
-      const before = running?.agent.status().source.lastEvent;
+      const before = running?.agent.status().source.lastEvent ?? 0;
+      // Events are told apart by the millisecond.
+      await until("the last event's millisecond is over", () => Date.now() / 1e3 > before);
       await writeManifest(
         manifests,
         `${name}.yaml`,

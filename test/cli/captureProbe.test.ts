@@ -9,6 +9,7 @@ import {
   probeCapture,
 } from "../../src/cli/captureProbe.js";
 import type { Endpoint } from "../../src/model/endpoint.js";
+import { freePort } from "../freePort.js";
 
 const host = "127.0.0.1";
 
@@ -23,15 +24,6 @@ async function withServer(use: (port: number, server: Server) => Promise<void>):
     for (const socket of taken) socket.destroy();
     server.close();
   }
-}
-
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  let free = 0;
-  await withServer(async (port) => {
-    free = port;
-  });
-  return free;
 }
 
 /** A target that is the listener's own address stands in for a kernel that steers. */

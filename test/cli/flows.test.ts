@@ -128,7 +128,7 @@ test("without --follow: what comes within a second, and that is said when nothin
   const running = await start("--pod", "test/b");
   assert.is(await running.code, 0);
   const took = performance.now() - begin;
-  assert.ok(took > 900 && took < 5000, `${took} ms`);
+  assert.ok(took > 900 && took < 60_000, `${took} ms`);
   assert.is(running.printed.length, 1);
   assert.equal(running.notes, ["nothing came; one decision of 16 is told, --all tells every one"]);
 });
@@ -177,7 +177,7 @@ test("Ctrl-C ends the command itself with 0; a reader that goes, too", async () 
     const before = subscribed;
     const child = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "pipe"] });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    await until("it listens", () => subscribed > before, 30_000);
+    await until("it listens", () => subscribed > before);
     await call(0, "10.99.0.1:443");
     assert.match(String((await lines.next()).value), /"pod":"test\/a"/);
     let ended: number | null | undefined;

@@ -43,7 +43,7 @@ export interface Site {
 }
 
 /** Milliseconds for one socket. Whatever is sent arrives or is refused at once; this is for what would be a fault. */
-const patience = 5000;
+const patience = 20_000;
 
 /**
  * The node takes addresses for its own, so that destinations outside of the pod have a peer there: all but 100.0.0.0/8

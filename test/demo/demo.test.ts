@@ -137,7 +137,8 @@ const interrupted =
     const began = performance.now();
     process.kill(group ? -pid : pid, signal);
     const { status, stdout, stderr } = await demo.ended;
-    assert.ok(performance.now() - began < 8000, "it waits for nothing that cannot come any more");
+    // Of the deadlines that the demo has while it runs, the shortest are a minute.
+    assert.ok(performance.now() - began < 50_000, "it waits for nothing that cannot come any more");
     assert.is(status, 1);
     assert.is(stderr, `ended by ${signal}; everything was taken away\n`);
     assert.not.match(stdout, /✗/);

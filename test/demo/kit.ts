@@ -21,17 +21,23 @@ export async function closeLabs(): Promise<void> {
   await Promise.all(labs.map((lab) => lab.close()));
 }
 
-/** Whether there is such a process, and more of it than a zombie. */
+/** <linux/sched.h>: it is ending. It has left its cgroup by then, perhaps, and is not a zombie yet. */
+const PF_EXITING = 4;
+
+/** Whether there is such a process, and more of it than what ends or is a zombie. */
 export function alive(pid: number): boolean {
   try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // proc(5): state, ppid, pgrp, session, tty_nr, tpgid, flags. The name before them may hold anything.
+    const [state = "", , , , , , flags] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return !"ZX".includes(state) && (Number(flags) & PF_EXITING) === 0;
   } catch {
     return false;
   }
 }
 
 /** Polls until it is so. @param within milliseconds. */
-export async function until(what: string, condition: () => boolean, within = 5000): Promise<void> {
+export async function until(what: string, condition: () => boolean, within = 60_000): Promise<void> {
   for (const deadline = performance.now() + within; !condition(); await sleep(10)) {
     if (performance.now() > deadline) throw new Error(`not in ${within} ms: ${what}`);
   }

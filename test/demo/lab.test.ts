@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { openLab } from "../../src/demo/lab.js";
-import { command, firstLine } from "../../src/demo/process.js";
+import { command, firstLine, mortal } from "../../src/demo/process.js";
 import { sweepLabs } from "../../src/demo/sweep.js";
 import { alive, closeLabs, hostNetwork, testLab, traces, until } from "./kit.js";
 
@@ -207,6 +207,13 @@ test("a program that cannot be started, and one that takes too long", async () =
   const gone = pod.container("gone");
   await command(["rmdir", gone.cgroup]);
   assert.is((await pod.exec(["true"], { container: "gone" })).status, 125);
+});
+
+test("a program whose starter died before it could be told so does not begin", async () => {
+  // The shell that waits for it stands in for whoever takes orphans.
+  const said = await command(["sh", "-c", '"$@"; echo "status $?"', "sh", ...mortal(["echo", "begun"])]);
+  assert.is(said, "status 125\n");
+  assert.is(await command(["sh", "-c", 'exec "$@"', "sh", ...mortal(["echo", "begun"])]), "begun\n");
 });
 
 test("files in the scratch directory go, even when they are many", async () => {

@@ -4,7 +4,7 @@ import type { Answer, NoAnswer } from "../../src/demo/call.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { command, firstLine } from "../../src/demo/process.js";
 import { roleArgv } from "../../src/demo/role.js";
-import { closeLabs, testLab } from "./kit.js";
+import { closeLabs, testLab, until } from "./kit.js";
 
 const vip = "10.96.10.10";
 const app = { container: "app", uid: 1000, gid: 1000 };
@@ -66,7 +66,7 @@ async function mesh(): Promise<Mesh> {
       return JSON.parse(outcome.stdout) as Answer;
     },
     script: async (code) => {
-      const outcome = await client.exec([process.execPath, "-e", code], { ...app, timeout: 10_000 });
+      const outcome = await client.exec([process.execPath, "-e", code], { ...app, timeout: 60_000 });
       assert.is(outcome.status, 0, outcome.stderr || `ended by ${outcome.signal}`);
       return outcome.stdout;
     },
@@ -87,7 +87,7 @@ test("outbound: HTTP to an address and to a service, other TCP, what is refused"
   assert.is(direct.originalDestination, "10.77.0.3:5000");
   assert.is(direct.peerAsked, "10.77.0.3:5000");
   assert.match(direct.local, /^10\.77\.0\.2:\d+$/);
-  assert.ok(direct.ms > 0 && direct.ms < 5000);
+  assert.ok(direct.ms > 0);
   // The workload talks to the proxy: another port than the caller's.
   const peer = await call("http://10.77.0.3:5000/peer");
   const seen = JSON.parse(peer.body) as { peer: string; local: string };
@@ -118,9 +118,8 @@ test("outbound: HTTP to an address and to a service, other TCP, what is refused"
   assert.is(down.originalDestination, "10.77.0.4:5999");
 
   // Not captured: the workload's own name.
-  workloads[0].spawn(roleArgv("workload", ["--port", "9999"]), app);
-  let raw = await call("http://10.77.0.3:9999/");
-  for (let i = 0; raw.error === "ECONNREFUSED" && i < 50; i++) raw = await call("http://10.77.0.3:9999/");
+  await firstLine(workloads[0].spawn(roleArgv("workload", ["--port", "9999"]), app));
+  const raw = await call("http://10.77.0.3:9999/");
   assert.is(raw.server, "helloworld-v1");
   assert.is(raw.via, "");
 
@@ -152,6 +151,7 @@ test("outbound: HTTP to an address and to a service, other TCP, what is refused"
   // Straight to the proxy: with NAT rules the kernel says that it was going there, and that is a loop.
   assert.is(log(), "");
   assert.is((await call("http://127.0.0.1:15001/")).error, "ECONNRESET");
+  await until("the proxy says why", () => log().endsWith("\n"));
   assert.match(
     log(),
     /^shunt-demo-proxy: 127\.0\.0\.1:\d+: refused: its original destination 127\.0\.0\.1:15001 is the proxy itself\n$/,
@@ -170,6 +170,7 @@ test("a connection whose original destination is unknown is reset and logged", a
   assert.is(await firstLine(proxy), "shunt-demo-proxy listens on 127.0.0.1:15001");
   const outcome = await pod.exec(roleArgv("call", ["http://127.0.0.1:15001/"]), app);
   assert.is((JSON.parse(outcome.stdout) as NoAnswer).error, "ECONNRESET");
+  await until("the proxy says why", () => log.endsWith("\n"));
   assert.match(log, /refused: no original destination: .*ENOENT|refused: its original destination/);
 });
 

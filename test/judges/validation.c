@@ -8,7 +8,9 @@
  * connection arrives at one of its own listeners, and SO_ORIGINAL_DST of the accepted socket says
  * port 15002.
  *
- *   validation [-6]   exit 0 on success, 126 after 5 s without it; -6: from ::1 to [::6]:15002
+ *   validation [-6] [SECONDS]
+ *     exit 0 on success, 126 after 5 s without it, or as many as are given; -6: from ::1 to
+ * [::6]:15002
  *
  * Prints a line an event; lines of attempts carry CLOCK_MONOTONIC in ns from just before connect().
  */
@@ -115,30 +117,33 @@ static int arrived(int listening) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 2 && strcmp(argv[1], "-6") == 0)
-    family = AF_INET6;
-  else if (argc != 1)
-    return 2;
+  long long seconds = 5;
+
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], "-6") == 0)
+      family = AF_INET6;
+    else if ((seconds = atoi(argv[i])) <= 0)
+      return 2;
   setvbuf(stdout, NULL, _IOLBF, 0);
   struct pollfd waiting[] = {{.fd = listener(ports[0]), .events = POLLIN},
                              {.fd = listener(ports[1]), .events = POLLIN}};
-  const long long start = now(), end = start + 5 * SECOND;
+  const long long start = now(), end = start + seconds * SECOND;
   int client = -1;
 
   puts("listens");
   for (long long next = start; now() < end;) {
-    if (now() >= next) {
-      if (client >= 0)
-        close(client);
-      client = attempt();
-      next += SECOND;
-    }
     long long until = (next < end ? next : end) - now();
-    if (poll(waiting, 2, until > 0 ? (int)(until / 1000000) + 1 : 0) <= 0)
-      continue;
-    for (int i = 0; i < 2; i++)
+    /* What has arrived comes before another attempt, however late this process is. */
+    int ready = poll(waiting, 2, until > 0 ? (int)(until / 1000000) + 1 : 0);
+    for (int i = 0; ready > 0 && i < 2; i++)
       if (waiting[i].revents && arrived(waiting[i].fd))
         return 0;
+    if (now() < next)
+      continue;
+    if (client >= 0)
+      close(client);
+    client = attempt();
+    next += SECOND;
   }
   return NOT_CAPTURED;
 }

@@ -192,13 +192,13 @@ test(
     for (let round = 0; round < 10; round++) {
       const agent = bed.start();
       if (round % 2 === 0) {
-        await until("the agent begins its work", () => loaded(agent.pid), 30_000);
+        await until("the agent begins its work", () => loaded(agent.pid));
         await sleep(Math.random() * 150);
         await agent.stop("SIGKILL");
         continue;
       }
       const life = async (): Promise<void> => {
-        const ready = await agent.waitFor(({ event }) => event === "ready", 0, 30_000);
+        const ready = await agent.waitFor(({ event }) => event === "ready", 0, 60_000);
         const early = agent.events.slice(0, agent.events.indexOf(ready)).filter(({ event }) => event === "policy");
         assert.ok(early.length <= 2, "ready after one pass, although the edits do not end");
         remember();

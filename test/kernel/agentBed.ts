@@ -157,12 +157,12 @@ export async function withBed(lab: Lab, use: (bed: AgentBed) => Promise<void>): 
       },
       async ready() {
         const agent = start();
-        return { agent, said: await agent.waitFor((event) => event.event === "ready", 0, 30_000) };
+        return { agent, said: await agent.waitFor((event) => event.event === "ready", 0, 60_000) };
       },
     });
   } finally {
     await Promise.all(agents.map((agent) => agent.stop("SIGKILL")));
-    ({ held } = await unload(native(), bpffs));
+    ({ held } = await unload(native(), bpffs, 60_000));
     releaseBpffs(native(), bpffs);
   }
   if (held.length > 0) throw new Error(`still in the kernel: ${held.join(", ")}`);
@@ -214,10 +214,7 @@ export async function openMesh(kind: string, ...names: readonly string[]): Promi
     );
     const listen = async (pod: LabPod, label: string, ...places: readonly string[]): Promise<void> => {
       const ids = { uid: 1337, gid: 1337 };
-      await firstLine(
-        pod.spawn(script("originServer.ts", label, ...places), { container: "istio-proxy", ...ids }),
-        60_000,
-      );
+      await firstLine(pod.spawn(script("originServer.ts", label, ...places), { container: "istio-proxy", ...ids }));
     };
     await Promise.all([
       ...pods.map(async (pod) => await listen(await pod, "proxy", "127.0.0.1:15001")),
@@ -237,7 +234,7 @@ export async function openMesh(kind: string, ...names: readonly string[]): Promi
 export async function reach(pod: LabPod, to: string): Promise<string> {
   const [host, port] = to.split(":");
   const open = ["bash", "-c", `exec 3<>/dev/tcp/${host}/${port} && exec cat <&3`] as const;
-  const { stdout, stderr } = await pod.exec([...open], { container: "app", uid: 1000, gid: 1000, timeout: 10_000 });
+  const { stdout, stderr } = await pod.exec([...open], { container: "app", uid: 1000, gid: 1000, timeout: 60_000 });
   const [label = "", origin = ""] = stdout.split(" ");
   return label === "proxy" ? `proxy ${origin}` : label || stderr.trim();
 }

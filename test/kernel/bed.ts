@@ -126,7 +126,7 @@ export async function openBed(kind: string): Promise<Bed> {
 }
 
 /** Polls until it holds. @throws Error after `deadline` ms, saying what was waited for. */
-export async function until(what: string, condition: () => boolean, deadline = 10_000): Promise<void> {
+export async function until(what: string, condition: () => boolean, deadline = 60_000): Promise<void> {
   const end = Date.now() + deadline;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`not within ${deadline} ms: ${what}`);

@@ -91,7 +91,7 @@ export async function openClusterLab(bed: ClusterBed, argv: readonly string[] = 
       const uid = await makeObject(name, address);
       const pod = await lab.pod({ namespace: "mesh", name, uid, address });
       const ids = { container: "istio-proxy", uid: 1337, gid: 1337 };
-      await firstLine(pod.spawn(script("originServer.ts", "proxy", "127.0.0.1:15001"), ids), 60_000);
+      await firstLine(pod.spawn(script("originServer.ts", "proxy", "127.0.0.1:15001"), ids));
       return pod;
     },
     async removePod(pod) {
@@ -109,7 +109,7 @@ export async function openClusterLab(bed: ClusterBed, argv: readonly string[] = 
     stopAgents,
     async close() {
       await stopAgents();
-      const { held } = await unload(native(), bpffs);
+      const { held } = await unload(native(), bpffs, 60_000);
       releaseBpffs(native(), bpffs);
       await lab.close();
       if (held.length > 0) throw new Error(`still in the kernel: ${held.join(", ")}`);

@@ -190,7 +190,7 @@ static void ask_all(int fd, const char *name, int count, char **servers, int at_
 }
 
 int main(int argc, char **argv) {
-  struct timeval patience = {.tv_sec = 5};
+  struct timeval patience = {.tv_sec = 30};
   const char *from = NULL, *other = NULL, *first = NULL;
   int connected = 0, at_once = 0, i = 2;
   for (; i < argc; i++) {

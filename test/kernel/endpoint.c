@@ -5,9 +5,9 @@
  *   endpoint listen NAME ADDRESS PORT [reuseport|mptcp|v6only]...
  *     prints "listening"; answers every connection with "NAME LOCAL PEER ORIGINAL-DESTINATION" and
  * closes it. Lines on stdin: shutdown, listen (again), close. Each is answered with "done".
- *   endpoint connect ADDRESS PORT [ends] [from=ADDRESS] [device=NAME]
+ *   endpoint connect ADDRESS PORT [ends] [from=ADDRESS] [device=NAME] [patience=SECONDS]
  *     prints the answer, or the name of the errno; with "ends" its own "LOCAL PEER" in a line
- * before
+ * before. It waits for 10 s unless it is told otherwise.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -83,7 +83,7 @@ static void answer(int listener, const char *name) {
   dprintf(fd, "%s %s %s %s\n", name, show(&local, a), show(&peer, b), original(fd, &local, c));
   /* What the client wrote is read, or close() would reset the connection before it has the answer.
    */
-  struct timeval patience = {.tv_sec = 1};
+  struct timeval patience = {.tv_sec = 10};
   shutdown(fd, SHUT_WR);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   while (read(fd, a, sizeof(a)) > 0)
@@ -143,16 +143,16 @@ static int serve(int argc, char **argv) {
 static int call(int argc, char **argv) {
   union address to, from;
   socklen_t size = parse(argv[2], argv[3], &to);
-  struct timeval patience = {.tv_sec = 3};
+  struct timeval patience = {.tv_sec = 10};
   char line[256], a[64], b[64];
   int ends = 0, fd = socket(to.any.sa_family, SOCK_STREAM, 0);
   if (fd < 0)
     return fail("socket");
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
   for (int i = 4; i < argc; i++) {
     if (!strcmp(argv[i], "ends")) {
       ends = 1;
+    } else if (!strncmp(argv[i], "patience=", 9)) {
+      patience.tv_sec = atoi(argv[i] + 9);
     } else if (!strncmp(argv[i], "from=", 5)) {
       socklen_t length = parse(argv[i] + 5, "0", &from);
       if (bind(fd, &from.any, length))
@@ -161,6 +161,8 @@ static int call(int argc, char **argv) {
       return fail(argv[i]);
     }
   }
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
   ssize_t got = connect(fd, &to.any, size);
   if (got == 0 && ends) {
     union address own, peer;

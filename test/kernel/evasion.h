@@ -51,13 +51,19 @@ static void resolve(const char *host, const char *port, struct sockaddr_storage 
 }
 
 static int make(int protocol) {
-  struct timeval patience = {.tv_sec = 2};
+  struct timeval patience = {.tv_sec = 20};
   int fd = socket(to.ss_family, SOCK_STREAM, protocol);
   if (fd < 0)
     fail("socket");
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
   return fd;
+}
+
+/* For a call of which nothing is to come: waits for 2 s. */
+static void hurry(int fd) {
+  struct timeval patience = {.tv_sec = 2};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 }
 
 static int dial(int fd) {
@@ -86,7 +92,7 @@ static int settle(int fd) {
   struct pollfd wait = {.fd = fd, .events = POLLOUT};
   socklen_t length = sizeof(errno);
   int error;
-  if (poll(&wait, 1, 2000) != 1)
+  if (poll(&wait, 1, 20000) != 1)
     return errno = ETIMEDOUT, -1;
   getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
   return errno = error, error ? -1 : 0;

@@ -66,7 +66,7 @@ export async function openEvasionBed(kind: string): Promise<EvasionBed> {
         await ends.listen(as(0, "app", other), "target", "::", 80);
       },
       async evade({ pod: of, ...ids }, mode, to, port, extra = "") {
-        const { stdout, stderr } = await of.exec([program, mode, to, `${port}`, extra], { ...ids, timeout: 60_000 });
+        const { stdout, stderr } = await of.exec([program, mode, to, `${port}`, extra], { ...ids, timeout: 250_000 });
         return (stdout + stderr).trim();
       },
       async giver(of, family, cgroup = of.container("app").cgroup) {
@@ -90,7 +90,10 @@ export function captured(to: string, peer = to): RegExp {
   return new RegExp(`^${peer} 80 proxy \\S+ \\S+ ${shown.replace(/[[\].]/g, "\\$&")}$`);
 }
 
+/** Once the kernel has seen that nobody else has it: until then nobody gets an answer from there. */
 export async function linkLocalOf(pod: LabPod): Promise<string> {
+  const tentative = ["nsenter", `--net=${pod.netns}`, "ip", "-6", "address", "show", "tentative"] as const;
+  while ((await command(tentative)) !== "") await new Promise((resolve) => setTimeout(resolve, 20));
   const { addresses: found } = await native().inspectNetns(pod.netns);
   const bytes = found.find(({ address: [first, second] }) => first === 0xfe && second === 0x80)?.address;
   if (bytes === undefined) throw new Error(`${pod.name} has no link-local address`);

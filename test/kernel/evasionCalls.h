@@ -50,6 +50,7 @@ static int bound(int fd) {
 static int device(int fd) {
   if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, extra, strlen(extra)))
     fail(extra);
+  hurry(fd);
   return dial(fd);
 }
 
@@ -58,6 +59,7 @@ static int transparent(int fd) {
   if (setsockopt(fd, level, level == IPPROTO_IP ? IP_TRANSPARENT : IPV6_TRANSPARENT, &one,
                  sizeof(one)))
     fail("IP_TRANSPARENT");
+  hurry(fd);
   return bound(fd);
 }
 
@@ -86,6 +88,7 @@ static int source_route(int fd) {
   memcpy(option + 3, &((struct sockaddr_in *)&hop)->sin_addr, 4);
   if (setsockopt(fd, IPPROTO_IP, IP_OPTIONS, option, sizeof(option)))
     fail("IP_OPTIONS");
+  hurry(fd);
   return dial(fd);
 }
 

@@ -66,7 +66,7 @@ async function startHaproxy(lab: Lab, where: LabPod, ...more: readonly string[])
 const startServer = (where: LabPod, ...ports: readonly number[]): Promise<string> => {
   const listens = ports.map((port) => `0.0.0.0:${port}`);
   const ids = { container: "app", uid: 1000, gid: 1000 };
-  return firstLine(where.spawn(script("originServer.ts", "%l", ...listens), ids), 60_000);
+  return firstLine(where.spawn(script("originServer.ts", "%l", ...listens), ids));
 };
 
 /** @param first whether HAProxy is there before the agent; else it comes after the policy. */

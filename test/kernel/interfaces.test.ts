@@ -55,9 +55,9 @@ async function addInterface(): Promise<void> {
 }
 const removeInterface = (): Promise<void> => ip(pod.netns, "link del net1");
 
-/** Calls until the answer is as wanted. @throws Error with the last one after 10 s. */
+/** Calls until the answer is as wanted. @throws Error with the last one after a minute. */
 async function answers(wanted: RegExp, place: Place, address: string, port: number): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 60_000;
   for (;;) {
     const answer = await ends.call(place, address, port);
     if (wanted.test(answer)) return;

@@ -152,7 +152,7 @@ for (const { name: which, open } of beds) {
     lab = await openClusterLab(bed, [process.execPath, artifact("shunt.js")]);
     const outside = await lab.lab.pod({ namespace: "test", name: "outside", uid: "bb-0", address });
     const listening = outside.spawn(script("originServer.ts", "direct", "0.0.0.0:5000"), { container: "app" });
-    [pod] = await Promise.all([lab.makePod("shop", "10.88.0.2"), firstLine(listening, 60_000)]);
+    [pod] = await Promise.all([lab.makePod("shop", "10.88.0.2"), firstLine(listening)]);
   });
   test.after(async () => {
     await lab?.close();

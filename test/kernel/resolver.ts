@@ -26,7 +26,7 @@ const ids = ({ container, uid, gid }: Place) => ({
 });
 const lines = (text: string): string[] => text.trim().split("\n");
 /** Longer than any resolver here waits: only a broken answer comes near. */
-const timeout = 20_000;
+const timeout = 120_000;
 
 /** @param directory where the programs are compiled to. */
 export async function makeResolvers(directory: string): Promise<Resolvers> {
@@ -59,7 +59,7 @@ export async function makeResolvers(directory: string): Promise<Resolvers> {
     },
     ask: async (place, ...args) => lines(await run(place, [program("dns"), "name.test", ...args])),
     async dig(place, server, ...more) {
-      const said = await run(place, ["dig", `@${server}`, "name.test", "+tries=1", "+time=10", ...more]);
+      const said = await run(place, ["dig", `@${server}`, "name.test", "+tries=1", "+time=30", ...more]);
       const told = /^name\.test\.\s.*\sA\s+(\S+)$/m.exec(said)?.[1];
       const by = /^;; SERVER: (\S+)\(.*\) \((.*)\)$/m.exec(said);
       if (told === undefined || by === null || said.includes("unexpected source")) throw new Error(said);
@@ -77,7 +77,7 @@ export async function makeResolvers(directory: string): Promise<Resolvers> {
     },
     async cares(place, servers) {
       const script = `
-        const resolver = new (require("node:dns").promises.Resolver)({ timeout: 15000, tries: 1 });
+        const resolver = new (require("node:dns").promises.Resolver)({ timeout: 30000, tries: 1 });
         resolver.setServers(process.argv.slice(1));
         resolver.resolve4("name.test").then((found) => console.log(found.join("\\n")), (error) => console.log(error.code));`;
       return lines(await run(place, [process.execPath, "-e", script, ...servers]));

@@ -97,7 +97,7 @@ test("what a flag says for the whole mesh holds for pods that do not say it them
     await bed.edit(a);
     await bed.edit(b, { [traffic("excludeOutboundPorts")]: "" });
     const agent = bed.start("--exclude-outbound-ports", "5000");
-    await agent.waitFor(({ event }) => event === "ready", 0, 30_000);
+    await agent.waitFor(({ event }) => event === "ready", 0, 60_000);
     assert.is(await reach(a, toFirst), "direct");
     assert.is(await reach(a, toSecond), `proxy ${toSecond}`);
     assert.is(await reach(b, toFirst), `proxy ${toFirst}`);

@@ -53,7 +53,7 @@ test("istio-validation passes with its first connection after the policy, whatev
     ]);
     await withBed(lab, async (bed) => {
       const { agent } = await bed.ready();
-      const runs = [...ids].map(([each, id]) => ({ each, id, run: validate(each, program, id) }));
+      const runs = [...ids].map(([each, id]) => ({ each, id, run: validate(each, program, id, "60") }));
       await until("each has tried in vain", () => runs.every(({ run }) => attempts(run.said()).length > 0));
       for (const { each, id } of runs) {
         // The injector writes the ids of the proxy into every place.

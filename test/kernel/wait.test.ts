@@ -43,7 +43,7 @@ test("it returns with the policy, before there is a proxy and beside one; elsewh
       const ports = ["127.0.0.1:15001", "0.0.0.0:15006"];
       for (const where of [pod, bare]) {
         const proxy = where.spawn(script("originServer.ts", "proxy", ...ports), { container: "istio-proxy", ...ids });
-        await firstLine(proxy, 60_000);
+        await firstLine(proxy);
       }
       const [beside, still] = await Promise.all([start(pod, 1337, "0"), start(bare, 1337, "0")]);
       assert.equal([beside.status, beside.stderr], [0, ""]);
@@ -65,15 +65,15 @@ test("--proxy-identity=cgroup: before the proxy's container by uid, from then on
       pod.exec([process.execPath, main, "wait", "--timeout", timeout], { container, uid: 1337, gid: 1337, env });
     await withBed(lab, async (bed) => {
       await bed.edit(pod);
-      await bed.start("--proxy-identity=cgroup").waitFor(({ event }) => event === "ready", 0, 30_000);
+      await bed.start("--proxy-identity=cgroup").waitFor(({ event }) => event === "ready", 0, 60_000);
       const before = await wait("wait", "60");
       assert.is(before.status, 0, before.stderr);
 
       const ids = { container: "istio-proxy", uid: 1337, gid: 1337 };
-      await firstLine(pod.spawn(script("originServer.ts", "proxy", "127.0.0.1:15006"), ids), 60_000);
+      await firstLine(pod.spawn(script("originServer.ts", "proxy", "127.0.0.1:15006"), ids));
       await bed.edit(pod);
       let beside = await wait("wait", "0");
-      for (const end = Date.now() + 10_000; beside.status === 0 && Date.now() < end; ) beside = await wait("wait", "0");
+      for (const end = Date.now() + 60_000; beside.status === 0 && Date.now() < end; ) beside = await wait("wait", "0");
       assert.match(beside.stderr, /failed \(ECONNREFUSED\), and 127\.0\.0\.1:15006 is in use/);
       const inside = await wait("istio-proxy", "60");
       assert.is(inside.status, 0, inside.stderr);

@@ -1,26 +1,24 @@
 /** A real Prometheus of its own: configuration and storage in a directory that goes with it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../freePort.js";
+
+/** Labels (without job and instance) and value. */
+export interface Series {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
 
 export interface Prometheus {
-  /** An instant query. @returns labels (without job and instance) and value of each series. */
-  query(expression: string): Promise<{ labels: Record<string, string>; value: number }[]>;
-  /** Asks again until the answer fits. @throws Error with the last answer after `deadline` ms. */
-  until(expression: string, fits: (values: number[]) => boolean, deadline?: number): Promise<number[]>;
+  /** An instant query, again until the answer fits. @throws Error with the last answer after a minute. */
+  until(expression: string, fits: (found: readonly Series[]) => boolean): Promise<readonly Series[]>;
   close(): Promise<void>;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
+/** ms. */
+const deadline = 60_000;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Ends with this process, however that ends. */
@@ -58,7 +56,7 @@ export async function startPrometheus(target: string): Promise<Prometheus> {
     rmSync(directory, { recursive: true, force: true });
   };
 
-  const query = async (expression: string) => {
+  const query = async (expression: string): Promise<Series[]> => {
     const url = `http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expression)}`;
     const { data } = (await (await fetch(url)).json()) as {
       data: { result: { metric: Record<string, string>; value: [number, string] }[] };
@@ -69,7 +67,7 @@ export async function startPrometheus(target: string): Promise<Prometheus> {
   };
 
   try {
-    const end = Date.now() + 30_000;
+    const end = Date.now() + deadline;
     const ready = async (): Promise<boolean> =>
       (await fetch(`http://127.0.0.1:${port}/-/ready`).catch(() => undefined))?.ok === true;
     while (!(await ready())) {
@@ -81,14 +79,13 @@ export async function startPrometheus(target: string): Promise<Prometheus> {
     throw error;
   }
   return {
-    query,
     close,
-    async until(expression, fits, deadline = 20_000) {
+    async until(expression, fits) {
       const end = Date.now() + deadline;
       for (;;) {
-        const values = (await query(expression)).map(({ value }) => value);
-        if (fits(values)) return values;
-        if (Date.now() > end) throw new Error(`${expression} is ${JSON.stringify(values)} after ${deadline} ms`);
+        const found = await query(expression);
+        if (fits(found)) return found;
+        if (Date.now() > end) throw new Error(`${expression} is ${JSON.stringify(found)} after ${deadline} ms`);
         await pause(100);
       }
     },

@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -138,8 +138,20 @@ export async function connects(cgroup: string): Promise<boolean> {
   return code === 0;
 }
 
+/** Reads something of each of this process's threads, but for those that end meanwhile. @param read is given /proc/self/task/ID. */
+export function ofThreads<T>(read: (task: string) => T): T[] {
+  return readdirSync("/proc/self/task").flatMap((id) => {
+    try {
+      return [read(`/proc/self/task/${id}`)];
+    } catch (error) {
+      if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+      throw error;
+    }
+  });
+}
+
 /** Waits until `done` holds. @throws after the deadline. */
-export async function until(what: string, done: () => boolean, seconds = 20): Promise<void> {
+export async function until(what: string, done: () => boolean, seconds = 60): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   while (!done()) {
     if (Date.now() > deadline) throw new Error(`not within ${seconds} s: ${what}`);

@@ -7,7 +7,7 @@ import { atExit } from "./kit.js";
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const node = (...command: string[]) =>
-  execFileSync(process.execPath, ["--import", "tsx", ...command], { encoding: "utf8", timeout: 60_000 });
+  execFileSync(process.execPath, ["--import", "tsx", ...command], { encoding: "utf8", timeout: 250_000 });
 
 test("what is garbage is closed", () => {
   assert.is(node("--expose-gc", path("collect.ts")), "collected\n");

@@ -99,10 +99,15 @@ test("a full ring does not starve the loop", async () => {
   for (let index = 0; index < 30; index++) source.emit();
   assert.is(source.totals().lost, 0);
   let received = 0;
+  let first = (): void => {};
+  const begun = new Promise<void>((resolve) => {
+    first = resolve;
+  });
   const ring = native().openRing(source.ring, (records) => {
     received += records.length;
+    first();
   });
-  await until("the first batch", () => received > 0);
+  await begun;
   await new Promise(setImmediate);
   assert.ok(received < 10_000, `${received} before the loop went on`);
   await until("the rest", () => received === 30_000);

@@ -73,7 +73,7 @@ test("what never rests is told of ever more rarely", async () => {
   });
   await network.follow(path, link);
   const flood = setInterval(() => change(...open), 1);
-  await until("a few", () => times.length === 6);
+  await until("a few", () => times.length >= 6);
   clearInterval(flood);
   // 5 + 10 + 20 + 40 + 80 + 160; a timer fires up to 1 ms early.
   assert.ok((times[5] ?? 0) >= 305, times.join());

@@ -5,6 +5,7 @@ import { formatPrefix } from "../../src/model/address.js";
 import type { Policy } from "../../src/model/policy.js";
 import { canonicalText, compilePolicy } from "../../src/policy/compile.js";
 import type { Settings } from "../../src/policy/settings.js";
+import { fastest } from "../fastest.js";
 import { anySettings } from "./arbitrary.js";
 import { defaults, ranges } from "./kit.js";
 
@@ -182,7 +183,7 @@ test("ranges are sorted, each prefix once, and no rule lies in one that says the
   );
 });
 
-test("10,000 ranges take less than 50 ms", () => {
+test("10,000 ranges take less than 50 ms", async () => {
   const many = (count: number, length: number) =>
     ranges(
       Array.from({ length: count }, (_, i) => `10.${i >> 8}.${i & 255}.0/${length}`)
@@ -193,13 +194,7 @@ test("10,000 ranges take less than 50 ms", () => {
     includeOutboundRanges: [...many(5000, 24), ...ranges("10.0.0.0/8")],
     excludeOutboundRanges: many(5000, 25),
   };
-  const best = Math.min(
-    ...Array.from({ length: 5 }, () => {
-      const start = performance.now();
-      assert.is(compile(settings).ranges.length, 5001);
-      return performance.now() - start;
-    }),
-  );
+  const best = await fastest(50, () => assert.is(compile(settings).ranges.length, 5001));
   assert.ok(best < 50, `${best} ms`);
 });
 

@@ -26,7 +26,7 @@ export interface Options {
 }
 
 /** What a process may need to end after its parent has. */
-const grace = 2_000;
+const grace = 10_000;
 
 let started = 0;
 
@@ -94,7 +94,7 @@ const ended = (child: ChildProcess) =>
 const drained = (child: ChildProcess) =>
   Promise.race([
     Promise.all([child.stdout, child.stderr].map((stream) => closed(stream))),
-    sleep(1_000, undefined, { ref: false }),
+    sleep(10_000, undefined, { ref: false }),
   ]);
 const closed = (stream: NodeJS.ReadableStream | null) =>
   new Promise<void>((resolve) => {

@@ -8,6 +8,8 @@ import { parseMounts } from "../../.ci/requirements.mjs";
 import { leftovers, snapshot } from "./machine.js";
 
 const name = `shunt-machine-test-${process.pid}`;
+/** Of 15 characters at most. */
+const map = `left_${process.pid}`;
 const cgroup2 = parseMounts(readFileSync("/proc/self/mounts", "utf8")).find(
   (mount) => mount.type === "cgroup2",
 )?.target;
@@ -45,11 +47,11 @@ test("a map counts once nobody holds it but a pin", async () => {
   try {
     execFileSync("mount", ["-t", "bpf", "bpf", directory]);
     try {
-      const map = ["type", "array", "key", "4", "value", "4", "entries", "1", "name", "leftover_test"];
-      execFileSync("bpftool", ["map", "create", `${directory}/map`, ...map]);
-      const left = (await leftovers(before, 0)).filter((line) => line.includes(name) || line.includes("leftover_test"));
+      const what = ["type", "array", "key", "4", "value", "4", "entries", "1", "name", map];
+      execFileSync("bpftool", ["map", "create", `${directory}/map`, ...what]);
+      const left = (await leftovers(before, 0)).filter((line) => line.includes(name) || line.endsWith(` ${map}`));
       assert.is(left.length, 2);
-      assert.match(left[0] ?? "", /^map \d+ leftover_test$/);
+      assert.match(left[0] ?? "", new RegExp(`^map \\d+ ${map}$`));
       assert.is(left[1], `bpf mounted on ${directory}`);
     } finally {
       execFileSync("umount", [directory]);
@@ -57,7 +59,7 @@ test("a map counts once nobody holds it but a pin", async () => {
   } finally {
     rmdirSync(directory);
   }
-  const left = (await leftovers(before, 5_000)).filter((line) => line.includes("leftover_test"));
+  const left = (await leftovers(before, 30_000)).filter((line) => line.endsWith(` ${map}`));
   assert.equal(left, []);
 });
 

@@ -54,9 +54,9 @@ function bed(use: (bed: Bed) => Promise<void>, prepare: (directory: string) => v
         problems,
         write: (file, text) => writeFileSync(path(file), text),
         async until(condition) {
-          const end = Date.now() + 5000;
+          const end = Date.now() + 60_000;
           while (!condition()) {
-            assert.ok(Date.now() < end, `not within 5 s; pods ${names()}, problems ${problems()}`);
+            assert.ok(Date.now() < end, `not within 60 s; pods ${names()}, problems ${problems()}`);
             await new Promise((resolve) => setTimeout(resolve, 2));
           }
         },

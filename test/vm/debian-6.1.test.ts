@@ -15,7 +15,7 @@ import { kernel } from "./kernel.js";
 const versions = (process.env["SHUNT_VM_KERNELS"] ?? "6.1").split(/[\s,]+/).filter((version) => version !== "");
 const build = fileURLToPath(new URL("../../build", import.meta.url));
 /** Milliseconds. A boot takes 8 seconds on an idle machine with two CPUs. */
-const deadline = 120_000;
+const deadline = 270_000;
 
 const test = suite("Debian's kernels");
 let directory = "";

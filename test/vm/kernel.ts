@@ -56,6 +56,7 @@ function ownLists(version: string): Options {
     "Dir::State::status": "/dev/null",
     "Dir::Cache": state,
     "APT::Sandbox::User": "root",
+    "Acquire::Retries": "3",
   };
   const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
   execFileSync("apt-get", [...options, "-q", "update"], { stdio: "pipe" });
@@ -64,7 +65,7 @@ function ownLists(version: string): Options {
 
 /** Leaves the files `image` and `release` in the directory. */
 function fetch(version: string, directory: string): void {
-  let options: Options = ["-o", "APT::Sandbox::User=root"];
+  let options: Options = ["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3"];
   // What is newest for this machine is not what is newest in Debian.
   let found = version === "sid" ? undefined : newestImage(names(options), version);
   if (!found) {

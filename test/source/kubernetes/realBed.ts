@@ -2,12 +2,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { openSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { loadAll } from "js-yaml";
 import { ApiError } from "../../../src/source/kubernetes/client.js";
+import { freePort } from "../../freePort.js";
 import { type ApiDouble, openApiDouble } from "./apiDouble.js";
 import { adminOf, type ClusterBed, kubeconfigText, scratch } from "./clusterBed.js";
 import { openWire } from "./wire.js";
@@ -17,14 +17,6 @@ export const assets = process.env["KUBEBUILDER_ASSETS"] ?? "";
 
 const rbac = fileURLToPath(new URL("../../../deploy/base/rbac.yaml", import.meta.url));
 const accountPath = "/api/v1/namespaces/shunt-system/serviceaccounts";
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function end(child: ChildProcess | undefined): Promise<void> {
   if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;

@@ -26,6 +26,7 @@ async function withReflector(
   watch: Watch,
   use: (reflector: Reflector<string>, client: FakeClient, troubles: readonly string[]) => Promise<void>,
   locate: () => string | undefined = () => "/things",
+  goneAfter = 60,
 ): Promise<void> {
   let watches = 0;
   let last = "";
@@ -41,7 +42,7 @@ async function withReflector(
       if (now !== "" && now !== last) troubles.push(now);
       last = now;
     },
-    times: { ...quick, firstRetry: 2, longestRetry: 10, longestLook: 10, goneAfter: 60 },
+    times: { ...quick, firstRetry: 2, longestRetry: 10, longestLook: 10, goneAfter },
   });
   try {
     await use(reflector, client, troubles);
@@ -199,6 +200,7 @@ test("a kind that the server does not know for a moment is not gone; one that it
       looks++;
       return served ? "/things" : undefined;
     },
+    3000, // much more than two looks take
   );
 });
 
