@@ -19,6 +19,7 @@ export interface ClusterLab {
   readonly bed: ClusterBed;
   readonly lab: Lab;
   readonly node: string;
+  readonly bpffs: string;
   readonly pins: Pins;
   /** The object alone, as a mesh pod of this node. @returns its uid. */
   makeObject(name: string, address: string, annotations?: Readonly<Record<string, string>>): Promise<string>;
@@ -27,6 +28,7 @@ export interface ClusterLab {
   /** Object and all. */
   removePod(pod: LabPod): Promise<void>;
   annotate(name: string, annotations: Readonly<Record<string, string | null>>): Promise<void>;
+  label(name: string, labels: Readonly<Record<string, string | null>>): Promise<void>;
   /** Starts an agent; it is killed with the lab. */
   start(): AgentProcess;
   /** {@link start}, and waits until it is ready. */
@@ -85,6 +87,7 @@ export async function openClusterLab(bed: ClusterBed, argv: readonly string[] = 
     bed,
     lab,
     node,
+    bpffs,
     pins: readPins(bpffs),
     makeObject,
     async makePod(name, address) {
@@ -100,6 +103,9 @@ export async function openClusterLab(bed: ClusterBed, argv: readonly string[] = 
     },
     async annotate(name, annotations) {
       await bed.admin(`${pods}/${name}`, { method: "PATCH", body: { metadata: { annotations } }, contentType: merge });
+    },
+    async label(name, labels) {
+      await bed.admin(`${pods}/${name}`, { method: "PATCH", body: { metadata: { labels } }, contentType: merge });
     },
     start,
     async ready() {

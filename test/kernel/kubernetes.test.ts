@@ -1,32 +1,18 @@
 /**
  * The real agent with a cluster as its source, on the real kernel: pods that are objects in an API server and
- * cgroups on this machine. The agent is the built one: what it needs for a cluster is a file of its own that it loads
- * then. Against the double, and where KUBEBUILDER_ASSETS names one against a real API server too.
+ * cgroups on this machine. clusterSuite.ts says against which.
  */
 import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { podSlice } from "../../src/demo/cgroup.js";
-import type { LabPod } from "../../src/demo/labPod.js";
-import { firstLine } from "../../src/demo/process.js";
-import { artifact } from "../../src/kernel/artifact.js";
-import { type ClusterBed, openDoubleBed } from "../source/kubernetes/clusterBed.js";
-import { assets, openRealBed } from "../source/kubernetes/realBed.js";
-import { reach, traffic } from "./agentBed.js";
-import { script, until } from "./bed.js";
-import { type ClusterLab, openClusterLab } from "./clusterLab.js";
-
-const address = "10.88.0.9";
-const there = `${address}:5000`;
-const excluded = { [traffic("excludeOutboundPorts")]: "5000" };
-const captured = { [traffic("excludeOutboundPorts")]: null };
-const isPolicy =
-  (name: string) =>
-  ({ event, pod }: { event: string; pod?: string }): boolean =>
-    event === "policy" && pod === `mesh/${name}`;
+import { assets } from "../source/kubernetes/realBed.js";
+import { reach } from "./agentBed.js";
+import { until } from "./bed.js";
+import type { ClusterLab } from "./clusterLab.js";
+import { type ClusterCase, captured, excluded, isPolicy, onClusters, there } from "./clusterSuite.js";
 
 /** As a person does it, where there is a kubectl that knows the server. */
 async function edit({ bed, annotate }: ClusterLab, name: string, annotations: typeof excluded | typeof captured) {
@@ -36,7 +22,7 @@ async function edit({ bed, annotate }: ClusterLab, name: string, annotations: ty
   await promisify(execFile)(join(assets, "kubectl"), [...flags, "pod", name, ...words]);
 }
 
-const cases: Readonly<Record<string, (lab: ClusterLab, pod: LabPod) => Promise<void>>> = {
+const cases: Readonly<Record<string, ClusterCase>> = {
   async "an edit reaches the kernel, and what is decided there"(lab, pod) {
     const { agent } = await lab.ready();
     assert.is(await reach(pod, there), `proxy ${there}`);
@@ -135,38 +121,4 @@ const cases: Readonly<Record<string, (lab: ClusterLab, pod: LabPod) => Promise<v
   },
 };
 
-const beds = [
-  { name: "the double", open: openDoubleBed },
-  ...(assets === "" ? [] : [{ name: "a real API server", open: openRealBed }]),
-];
-console.log(
-  `against ${beds.map(({ name }) => name).join(" and ")}${assets === "" ? ": KUBEBUILDER_ASSETS is not set" : ""}`,
-);
-for (const { name: which, open } of beds) {
-  const test = suite(`agent on ${which}`);
-  let bed: ClusterBed | undefined;
-  let lab: ClusterLab | undefined;
-  let pod: LabPod;
-  test.before(async () => {
-    bed = await open();
-    lab = await openClusterLab(bed, [process.execPath, artifact("shunt.js")]);
-    const outside = await lab.lab.pod({ namespace: "test", name: "outside", uid: "bb-0", address });
-    const listening = outside.spawn(script("originServer.ts", "direct", "0.0.0.0:5000"), { container: "app" });
-    [pod] = await Promise.all([lab.makePod("shop", "10.88.0.2"), firstLine(listening)]);
-  });
-  test.after(async () => {
-    await lab?.close();
-    await bed?.close();
-  });
-  for (const [name, run] of Object.entries(cases)) {
-    test(name, async () => {
-      if (lab === undefined) throw new Error("no lab");
-      try {
-        await run(lab, pod);
-      } finally {
-        await lab.stopAgents();
-      }
-    });
-  }
-  test.run();
-}
+onClusters("agent", cases);

@@ -9,6 +9,7 @@ import type { RequestOptions } from "node:https";
 import type { KubeConfig } from "@kubernetes/client-node/dist/config.js";
 import { load } from "js-yaml";
 import { UsageError } from "../../errors.js";
+import { proxyFor } from "./proxy.js";
 
 export interface Access {
   /** It may have a path, below which the API is. */
@@ -45,6 +46,14 @@ function useTokenFiles(config: KubeConfig, text: string): void {
   }
 }
 
+/** client-node knows a kubeconfig's `proxy-url` only. */
+function useProxy(config: KubeConfig, env: NodeJS.ProcessEnv): void {
+  const cluster = config.getCurrentCluster();
+  if (cluster === null || cluster.proxyUrl) return;
+  const proxyUrl = proxyFor(new URL(cluster.server), env);
+  if (proxyUrl !== undefined) config.clusters[config.clusters.indexOf(cluster)] = { ...cluster, proxyUrl };
+}
+
 async function loadConfig(kubeconfig: string | undefined, prefix: string): Promise<KubeConfig> {
   // Here, so that whoever does without a cluster does not pay for it: 15 MiB.
   const { KubeConfig } = await import("@kubernetes/client-node/dist/config.js");
@@ -61,10 +70,12 @@ async function loadConfig(kubeconfig: string | undefined, prefix: string): Promi
 /**
  * @param kubeconfig path; without it the pod's own service account.
  * @param prefix put before the path of the service account's files, for tests.
+ * @param env where a proxy may be named; a kubeconfig's `proxy-url` is stronger.
  */
-export function accessTo(kubeconfig: string | undefined, prefix = ""): GetAccess {
+export function accessTo(kubeconfig: string | undefined, prefix = "", env = process.env): GetAccess {
   return async () => {
     const config = await loadConfig(kubeconfig, prefix);
+    useProxy(config, env);
     const cluster = config.getCurrentCluster();
     if (cluster === null) throw new UsageError(`${kubeconfig}: it names no cluster for its current context`);
     const headers: Record<string, string> = {};

@@ -3,12 +3,14 @@
  * 410 after a compaction, tokens and refusals. What it does was compared with a real one by running one suite on both.
  */
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { Certificate } from "./certificate.js";
 import { applyPatch, type Document, kinds, selects, type Target, targetOf } from "./documents.js";
 
 interface Change {
   readonly version: number;
+  readonly resource: string;
   readonly type: "ADDED" | "MODIFIED" | "DELETED";
   readonly object: Document;
   /** Before a modification: a selector may have matched then. */
@@ -44,14 +46,17 @@ export interface ApiDouble {
   serveSidecars(versions: readonly string[]): void;
   /** Forgets all versions but the present one. */
   compact(): void;
+  /** New connections are shown this one. */
+  useCertificate(certificate: Certificate): void;
   close(): Promise<void>;
 }
 
 export interface ApiDoubleOptions {
   /** ms between bookmarks. */
   readonly bookmarks: number;
+  readonly certificate: Certificate;
   /** Behind a real server, which has asked already who it is and whether he may. */
-  readonly behind?: { readonly key: Buffer; readonly cert: Buffer };
+  readonly behind?: boolean;
 }
 
 export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDouble> {
@@ -65,7 +70,7 @@ export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDoubl
   const keyOf = ({ resource, namespace, name }: Target): string => `${resource}/${namespace}/${name}`;
   const resourceOf = (key: string): string => key.slice(0, key.indexOf("/"));
   const change = (resource: string, type: Change["type"], object: Document, before?: Document): void => {
-    const entry = { version, type, object: { ...object, kind: kinds[resource] ?? "" }, before };
+    const entry = { version, resource, type, object: { ...object, kind: kinds[resource] ?? "" }, before };
     changes.push(entry);
     for (const watcher of watchers) if (watcher.resource === resource) tell(watcher, entry);
   };
@@ -105,7 +110,7 @@ export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDoubl
     const watcher = { ...at, selector: query.get("fieldSelector") ?? "", response };
     response.writeHead(200, { "Content-Type": "application/json" });
     response.flushHeaders();
-    for (const each of changes) if (resourceOf(`${at.resource}/`) && each.version > from) tell(watcher, each);
+    for (const each of changes) if (each.resource === at.resource && each.version > from) tell(watcher, each);
     watchers.add(watcher);
     const end = setTimeout(() => response.end(), Number(query.get("timeoutSeconds")) * 1000);
     response.on("close", () => {
@@ -117,7 +122,7 @@ export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDoubl
   const bookmarks = setInterval(() => {
     for (const { response, resource } of watchers) {
       const object = { kind: kinds[resource], metadata: { resourceVersion: `${version}`, creationTimestamp: null } };
-      response.write(`${JSON.stringify({ type: "BOOKMARK", object })}\n`);
+      send(response, "BOOKMARK", object);
     }
   }, options.bookmarks);
 
@@ -187,7 +192,7 @@ export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDoubl
       },
     );
   };
-  const server = options.behind ? createTlsServer(options.behind, respond) : createServer(respond);
+  const server = createServer({ ...options.certificate }, respond);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const double: ApiDouble = {
     port: (server.address() as { port: number }).port,
@@ -203,6 +208,7 @@ export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDoubl
       changes = [];
       oldest = version;
     },
+    useCertificate: (certificate) => server.setSecureContext({ ...certificate }),
     close() {
       clearInterval(bookmarks);
       server.closeAllConnections();
@@ -218,7 +224,12 @@ function tell({ response, selector, namespace }: Watcher, { type, object, before
   const then = before !== undefined && selects(selector, before);
   if (!inside || (!now && !then)) return;
   const seen = now ? (then ? "MODIFIED" : "ADDED") : "DELETED";
-  response.write(`${JSON.stringify({ type: seen, object })}\n`);
+  send(response, seen, object);
+}
+
+/** A watch that was ended is told nothing more, though its connection may still be there. */
+function send(response: ServerResponse, type: string, object: object): void {
+  if (!response.writableEnded) response.write(`${JSON.stringify({ type, object })}\n`);
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {

@@ -1,10 +1,12 @@
 /** A cluster to test with: the double, or a real API server. What a test does to it goes through here. */
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { Agent } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { accessTo } from "../../../src/source/kubernetes/access.js";
+import { type Access, accessTo } from "../../../src/source/kubernetes/access.js";
 import { type ApiRequest, type Client, openClient } from "../../../src/source/kubernetes/client.js";
 import { openApiDouble } from "./apiDouble.js";
+import { makeCertificate } from "./certificate.js";
 import { openWire, type Wire } from "./wire.js";
 
 export interface ClusterBed {
@@ -30,6 +32,11 @@ export interface ClusterBed {
   allow(): Promise<void>;
   /** The agent's token is worth nothing any more, and its file holds another. */
   rotateToken(): Promise<void>;
+  /**
+   * New connections are shown a certificate of an authority that the agent's kubeconfig does not name.
+   * @returns what puts it there.
+   */
+  rotateAuthority(): Promise<() => void>;
   /** Ends the server, as a crash does, and starts another on the same data. */
   restart(): Promise<void>;
   close(): Promise<void>;
@@ -77,34 +84,66 @@ export function scratch(): { path(name: string): string; write(name: string, tex
   };
 }
 
-export function adminOf(kubeconfig: string): ClusterBed["admin"] {
-  const client: Client = openClient(accessTo(kubeconfig), "test");
-  return (path, request = {}) => {
-    const { delete: deleted, method = "GET", ...rest } = request;
-    const signal = AbortSignal.timeout(60_000);
-    // The agent deletes nothing, so its client does not know how.
-    const verb = (deleted ? "DELETE" : method) as "GET";
-    return client.json({ path, method: verb, ...rest, silence: 30_000, signal });
+export interface Admin {
+  readonly ask: ClusterBed["admin"];
+  /** Reads kubeconfig and authority again at the next request. */
+  renew(): void;
+}
+
+/** Unlike the agent's, its requests are many: what they need is read once, and connections are used again. */
+export function adminOf(kubeconfig: string): Admin {
+  const read = accessTo(kubeconfig);
+  let kept: Access | undefined;
+  const access = async (): Promise<Access> => {
+    if (kept === undefined) {
+      const { server, request } = await read();
+      kept = { server, request: { ...request, agent: new Agent({ keepAlive: true, ca: request.ca }) } };
+    }
+    return kept;
+  };
+  const client: Client = openClient(access, "test");
+  return {
+    ask(path, request = {}) {
+      const { delete: deleted, method = "GET", ...rest } = request;
+      const signal = AbortSignal.timeout(60_000);
+      // The agent deletes nothing, so its client does not know how.
+      const verb = (deleted ? "DELETE" : method) as "GET";
+      return client.json({ path, method: verb, ...rest, silence: 30_000, signal });
+    },
+    renew() {
+      const { agent } = kept?.request ?? {};
+      if (agent instanceof Agent) agent.destroy();
+      kept = undefined;
+    },
   };
 }
 
-export async function openDoubleBed(): Promise<ClusterBed> {
+/** @param bookmarks ms between those that the double sends; a real server's come once a minute. */
+export async function openDoubleBed(bookmarks = 200): Promise<ClusterBed> {
   const files = scratch();
-  const double = await openApiDouble({ bookmarks: 200 });
+  const certificate = makeCertificate();
+  const double = await openApiDouble({ bookmarks, certificate });
   const wire = await openWire(double.port);
-  const insecure = { "insecure-skip-tls-verify": true };
-  const config = (port: number, tokenFile: string): string =>
-    kubeconfigText({ server: `http://127.0.0.1:${port}`, tokenFile, cluster: insecure });
+  const config = (port: number, tokenFile: string, authority: string): string => {
+    const cluster = { "certificate-authority": files.path(authority) };
+    return kubeconfigText({ server: `https://127.0.0.1:${port}`, tokenFile, cluster });
+  };
+  const trust = ({ cert }: { readonly cert: string }, ...authorities: readonly string[]): void => {
+    for (const authority of authorities) files.write(authority, cert);
+  };
+  trust(certificate, "authority.crt", "admin.crt");
   double.tokens.add("token-1");
   const tokenFile = files.write("token", "token-1\n");
-  const adminKubeconfig = files.write("admin.yaml", config(double.port, files.write("admin-token", "admin")));
+  const adminToken = files.write("admin-token", "admin");
+  const adminKubeconfig = files.write("admin.yaml", config(double.port, adminToken, "admin.crt"));
+  const admin = adminOf(adminKubeconfig);
   let tokens = 1;
   return {
     kind: "the double",
-    kubeconfig: files.write("agent.yaml", config(wire.port, tokenFile)),
+    kubeconfig: files.write("agent.yaml", config(wire.port, tokenFile, "authority.crt")),
     adminKubeconfig,
     wire,
-    admin: adminOf(adminKubeconfig),
+    admin: admin.ask,
     async serveSidecars(...versions) {
       double.serveSidecars(versions);
     },
@@ -122,10 +161,18 @@ export async function openDoubleBed(): Promise<ClusterBed> {
       double.tokens.add(`token-${++tokens}`);
       files.write("token", `token-${tokens}\n`);
     },
+    async rotateAuthority() {
+      const next = makeCertificate();
+      double.useCertificate(next);
+      trust(next, "admin.crt");
+      admin.renew();
+      return () => trust(next, "authority.crt");
+    },
     async restart() {
       wire.cut();
     },
     async close() {
+      admin.renew();
       await wire.close();
       await double.close();
       files.remove();

@@ -1,7 +1,7 @@
 /** Objects to make in a cluster, and a source that watches it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { accessTo } from "../../../src/source/kubernetes/access.js";
-import { openClient } from "../../../src/source/kubernetes/client.js";
+import { type Client, openClient } from "../../../src/source/kubernetes/client.js";
 import { type KubernetesSource, openKubernetes } from "../../../src/source/kubernetes/source.js";
 import { defaultTimes, type Times } from "../../../src/source/kubernetes/times.js";
 import type { ClusterBed } from "./clusterBed.js";
@@ -24,16 +24,37 @@ export interface Opened {
   changes(): number;
 }
 
+const overheard = (client: Client, heard: (text: string) => void): Client => ({
+  async json(request) {
+    const answer = await client.json(request);
+    heard(JSON.stringify(answer));
+    return answer;
+  },
+  lines: (request, reader) =>
+    client.lines(request, {
+      ...reader,
+      onLine(line) {
+        heard(line);
+        reader.onLine(line);
+      },
+    }),
+});
+
 /** A source of the bed's agent, closed afterwards. */
 export async function withSource<T>(
   bed: ClusterBed,
-  options: { readonly node: string; readonly times?: Partial<Times> },
+  options: {
+    readonly node: string;
+    readonly times?: Partial<Times>;
+    /** Called with all that the server says. */
+    heard?(text: string): void;
+  },
   use: (opened: Opened) => Promise<T>,
 ): Promise<T> {
   let changes = 0;
   const notes: string[] = [];
   const source = openKubernetes({
-    client: openClient(accessTo(bed.kubeconfig), "shunt/test"),
+    client: overheard(openClient(accessTo(bed.kubeconfig), "shunt/test"), (text) => options.heard?.(text)),
     node: options.node,
     rootNamespace: "istio-system",
     name: "test",

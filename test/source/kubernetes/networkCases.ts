@@ -142,4 +142,28 @@ export const networkCases: Cases = {
       await until(() => names(source).includes(b));
     });
   },
+
+  async "an authority that is replaced: its file is read again"({ bed, node, synced }) {
+    const [a, b] = [unique("a"), unique("b")];
+    await makePod(bed, { name: a, node });
+    await synced(async (opened) => {
+      const trust = await bed.rotateAuthority();
+      bed.wire.cut();
+      await until(
+        () => troubles(opened).some((text) => /^pods: .*certificate/.test(text)),
+        () => troubles(opened),
+      );
+      await makePod(bed, { name: b, node });
+      assert.equal(names(opened.source), [a], "a server that cannot prove who it is tells nothing");
+      trust();
+      await until(
+        () => names(opened.source).includes(b),
+        () => troubles(opened),
+      );
+      await until(
+        () => troubles(opened).length === 0,
+        () => troubles(opened),
+      );
+    });
+  },
 };

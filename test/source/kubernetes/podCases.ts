@@ -1,7 +1,7 @@
 /** Pods as they come, change and go. */
 import * as assert from "uvu/assert";
 import { type Cases, troubles } from "./cases.js";
-import { annotate, makePod, names, removePod, unique, until } from "./kit.js";
+import { annotate, makePod, names, removePod, unique, until, withSource } from "./kit.js";
 
 export const podCases: Cases = {
   async "the node's own pods, and nothing before everything was read"({ bed, node, synced }) {
@@ -68,5 +68,30 @@ export const podCases: Cases = {
       await Promise.all(all.map((name) => removePod(bed, name)));
       await until(() => source.snapshot().pods.length === 0);
     });
+  },
+
+  async "what other nodes run is not sent: hundreds of pods before, and while the source watches"({ bed, node }) {
+    const mine = unique("mine");
+    const elsewhere = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i += 25) {
+        await Promise.all(
+          Array.from({ length: 25 }, (_, j) => makePod(bed, { name: unique("elsewhere"), node: `${node}-${i + j}` })),
+        );
+      }
+    };
+    await elsewhere(300);
+    await makePod(bed, { name: mine, node });
+    const heard: string[] = [];
+    await withSource(bed, { node, heard: (text) => heard.push(text) }, async ({ source }) => {
+      await source.synced;
+      assert.equal(names(source), [mine]);
+      await elsewhere(300);
+      // Versions are one sequence: whoever has this edit has passed by all of those.
+      await annotate(bed, mine, { last: "yes" });
+      await until(() => source.snapshot().pods[0]?.annotations.get("last") === "yes");
+      assert.equal(names(source), [mine]);
+    });
+    assert.ok(heard.some((text) => text.includes(mine)));
+    assert.not.ok(heard.some((text) => text.includes("elsewhere")));
   },
 };

@@ -1,7 +1,7 @@
 /** A real kube-apiserver on a real etcd, on loopback, with the agent's rights as deploy/ gives them. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { openSync, readFileSync } from "node:fs";
+import { copyFileSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -9,6 +9,7 @@ import { loadAll } from "js-yaml";
 import { ApiError } from "../../../src/source/kubernetes/client.js";
 import { freePort } from "../../freePort.js";
 import { type ApiDouble, openApiDouble } from "./apiDouble.js";
+import { makeCertificate } from "./certificate.js";
 import { adminOf, type ClusterBed, kubeconfigText, scratch } from "./clusterBed.js";
 import { openWire } from "./wire.js";
 
@@ -70,8 +71,9 @@ function collectionOf({ apiVersion, kind, metadata }: Manifest): string {
  * gives it. Every decoding of a custom resource, from a request or from etcd, gets there before it looks at schema or
  * version (schemaCoercingDecoder, GetObjectMeta, json-iterator's Marshal of the metadata), so no flag avoids it; CRDs of
  * v1 and of v1beta1 with preserveUnknownFields were tried.
+ * @param bookmarks ms between the double's.
  */
-export async function openRealBed(): Promise<ClusterBed> {
+export async function openRealBed(bookmarks = 200): Promise<ClusterBed> {
   const files = scratch();
   const [etcdPort, peerPort, port] = [await freePort(), await freePort(), await freePort()];
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -96,11 +98,14 @@ export async function openRealBed(): Promise<ClusterBed> {
       ...["--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16"],
       ...["--disable-admission-plugins", "ServiceAccount", "--allow-privileged"],
     );
-  const authority = { "certificate-authority": files.path("certificates/apiserver.crt") };
-  const config = (at: number, tokenFile: string): string =>
-    kubeconfigText({ server: `https://127.0.0.1:${at}`, tokenFile, cluster: authority });
-  const adminKubeconfig = files.write("admin.yaml", config(port, files.write("admin-token", "admin")));
-  const admin = adminOf(adminKubeconfig);
+  // Signed by itself, made by the server where there is none.
+  const own = files.path("certificates/apiserver.crt");
+  const config = (at: number, tokenFile: string, authority: string): string => {
+    const cluster = { "certificate-authority": authority };
+    return kubeconfigText({ server: `https://127.0.0.1:${at}`, tokenFile, cluster });
+  };
+  const adminKubeconfig = files.write("admin.yaml", config(port, files.write("admin-token", "admin"), own));
+  const { ask: admin, renew } = adminOf(adminKubeconfig);
   const wire = await openWire(port);
   let server = startServer();
 
@@ -123,6 +128,7 @@ export async function openRealBed(): Promise<ClusterBed> {
     const path = `${collectionOf(manifest)}/${manifest.metadata.name}`;
     return admin(path, { method: "PATCH", body: manifest, contentType: "application/merge-patch+json" });
   };
+  const trust = (): void => copyFileSync(own, files.path("authority.crt"));
   const newToken = async (): Promise<void> => {
     const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
     const made = await admin(`${accountPath}/shunt/token`, { method: "POST", body });
@@ -130,6 +136,7 @@ export async function openRealBed(): Promise<ClusterBed> {
   };
   let behind: ApiDouble | undefined;
   const close = async (): Promise<void> => {
+    renew();
     await wire.close();
     await behind?.close();
     if (server.exitCode !== null || server.signalCode !== null) {
@@ -149,9 +156,8 @@ export async function openRealBed(): Promise<ClusterBed> {
     // The server makes its own roles first.
     for (const each of manifests) await until(() => admin(collectionOf(each), { method: "POST", body: each }));
     await newToken();
-    const [key, cert] = ["key", "crt"].map((end) => readFileSync(files.path(`certificates/apiserver.${end}`)));
-    if (key === undefined || cert === undefined) throw new Error("no certificate");
-    behind = await openApiDouble({ bookmarks: 200, behind: { key, cert } });
+    trust();
+    behind = await openApiDouble({ bookmarks, behind: true, certificate: makeCertificate() });
   } catch (error) {
     await close();
     throw error;
@@ -161,7 +167,7 @@ export async function openRealBed(): Promise<ClusterBed> {
 
   return {
     kind: "a real API server",
-    kubeconfig: files.write("agent.yaml", config(wire.port, files.path("token"))),
+    kubeconfig: files.write("agent.yaml", config(wire.port, files.path("token"), files.path("authority.crt"))),
     adminKubeconfig,
     wire,
     admin,
@@ -203,6 +209,14 @@ export async function openRealBed(): Promise<ClusterBed> {
       await admin(`${accountPath}/shunt`, { delete: true });
       await admin(accountPath, { method: "POST", body: { metadata: { name: "shunt" } } });
       await newToken();
+    },
+    async rotateAuthority() {
+      await end(server);
+      for (const name of ["crt", "key"]) rmSync(files.path(`certificates/apiserver.${name}`));
+      renew();
+      server = startServer();
+      await until(() => admin("/readyz/poststarthook/rbac/bootstrap-roles").catch(notJson));
+      return trust;
     },
     async restart() {
       await end(server);

@@ -7,6 +7,8 @@ export interface Wire {
   target: number;
   /** `hold`: bytes go neither way, and nothing says so. `refuse`: new connections end at once. */
   mode: "pass" | "hold" | "refuse";
+  /** Those that were let in so far. The agent has one a request. */
+  readonly connections: number;
   /** ms that each piece takes longer. */
   delay: number;
   /** Ends all connections that there are. */
@@ -16,6 +18,7 @@ export interface Wire {
 
 export async function openWire(target: number): Promise<Wire> {
   const sockets = new Set<Socket>();
+  let connections = 0;
   /** Held connections stay so: whoever hangs must find out alone. */
   const held = new WeakSet<Socket>();
   const server = createServer((near) => {
@@ -23,6 +26,7 @@ export async function openWire(target: number): Promise<Wire> {
       near.destroy();
       return;
     }
+    connections++;
     const far = dial(wire.target, "127.0.0.1");
     for (const socket of [near, far]) sockets.add(socket);
     const join = (from: Socket, to: Socket): void => {
@@ -49,6 +53,9 @@ export async function openWire(target: number): Promise<Wire> {
     port: (server.address() as { port: number }).port,
     target,
     mode: "pass",
+    get connections() {
+      return connections;
+    },
     delay: 0,
     cut() {
       for (const socket of sockets) socket.destroy();
