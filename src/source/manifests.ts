@@ -4,7 +4,7 @@
  *
  * What cannot be read does not go away: what a file held before it broke stays as it was.
  */
-import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
 import { closedMesh, defaultMesh } from "../model/mesh.js";
@@ -12,6 +12,7 @@ import type { Problem } from "../model/problem.js";
 import type { Source } from "../model/source.js";
 import { emptyFile, type FileContent, readDocuments } from "./documents.js";
 import { keepLastGood, mergeFiles } from "./mergeFiles.js";
+import { readManifest } from "./readManifest.js";
 
 /** Bits of <sys/inotify.h>. */
 const IN_ATTRIB = 0x4;
@@ -35,8 +36,6 @@ const watchMask =
   IN_MOVE_SELF |
   IN_ONLYDIR;
 
-/** Bytes. A manifest of a pod has some kilobytes; a larger file than this is a mistake. */
-const largestFile = 16 * 1024 * 1024;
 /** ms between attempts to find a directory again that went away. */
 const retryInterval = 500;
 
@@ -51,30 +50,12 @@ export function isManifest(name: string): boolean {
   return !name.startsWith(".") && /\.(?:ya?ml|json)$/.test(name);
 }
 
-function unreadable(path: string, error: unknown): Problem {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const why =
-    code === "ELOOP"
-      ? "symbolic links in a circle"
-      : code === "EACCES"
-        ? "no permission to read it"
-        : (code ?? message);
-  return { kind: "document", where: path, pod: "", key: "file", value: "", why: `cannot be read: ${why}` };
-}
-
 /** @returns undefined if there is no such file. */
 function readFile(path: string): FileContent | undefined {
-  try {
-    const { size } = statSync(path);
-    if (size > largestFile) {
-      const why = `has ${size} bytes; at most ${largestFile} are read`;
-      return emptyFile({ kind: "document", where: path, pod: "", key: "file", value: "", why });
-    }
-    return readDocuments(readFileSync(path, "utf8"), path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    return emptyFile(unreadable(path, error));
-  }
+  const read = readManifest(path);
+  if (read === undefined) return undefined;
+  if ("text" in read) return readDocuments(read.text, path);
+  return emptyFile({ kind: "document", where: path, pod: "", key: "file", value: "", why: read.why });
 }
 
 /** @throws ENOENT, ENOTDIR or EACCES if the directory cannot be read at all at the start. */
