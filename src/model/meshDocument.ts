@@ -44,7 +44,7 @@ export function readMesh(
   try {
     config = loadAll(text, { maxAliases: 100 })[0];
   } catch (error) {
-    read.refuse("data.mesh", undefined, `not YAML: ${(error as Error).message.split("\n")[0]}`);
+    read.refuse("data.mesh", undefined, `not YAML: ${shownValue((error as Error).message.split("\n")[0], 200)}`);
   }
   if (problems.length > 0) return { mesh: closed, problems };
   if (!isAbsent(config) && !isRecord(config)) {

@@ -19,6 +19,7 @@ import {
   type Shaped,
   string,
   text,
+  upTo,
 } from "./shape.js";
 
 /** On the object that stands for a static pod: kubelet made the pod before the API server knew of it, under this uid. */
@@ -26,6 +27,11 @@ const mirrorKey = "kubernetes.io/config.mirror";
 
 /** Problems of one document that are listed; a document of another shape altogether would have hundreds. */
 const listedProblems = 8;
+
+/** Characters: what Kubernetes takes of any name. */
+const longestName = 253;
+/** Characters of all annotations of a pod, keys included: what Kubernetes takes (in bytes; validation.TotalAnnotationSizeLimitB). */
+const longestAnnotations = 256 * 1024;
 
 /** What Kubernetes accepts: 0 to 2^31 - 1. */
 const id = optional(integer(0, 0x7fffffff));
@@ -40,7 +46,13 @@ const containerShape = object({
 });
 
 const podShape = object({
-  metadata: object({ uid: text, name: text, namespace: optional(string), labels: record, annotations: record }),
+  metadata: object({
+    uid: upTo(longestName, text),
+    name: upTo(longestName, text),
+    namespace: optional(upTo(longestName, string)),
+    labels: record,
+    annotations: record,
+  }),
   spec: optional(
     object({
       hostNetwork: optional(boolean),
@@ -66,6 +78,11 @@ export function readPod(document: unknown, where: string): { pod?: Pod; problems
   const checked = check(podShape, document);
   if (!("value" in checked)) return { problems: documentProblems(checked.issues, document, where) };
   const { metadata, spec, status } = checked.value;
+  const size = annotationsSize(metadata.annotations);
+  if (size > longestAnnotations) {
+    const why = `have ${size} characters; at most ${longestAnnotations} are allowed`;
+    return { problems: documentProblems([{ path: "metadata.annotations", value: "", why }], document, where) };
+  }
   const namespace = metadata.namespace || "default";
   const problems: Problem[] = [];
   const report = (kind: Problem["kind"], key: string, value: unknown, why: string): void => {
@@ -78,7 +95,7 @@ export function readPod(document: unknown, where: string): { pod?: Pod; problems
   const badAnnotations = new Set<string>();
   const annotations = texts(metadata.annotations, (key, value) => {
     badAnnotations.add(key);
-    report("annotation", key, value, `${mend(value)}; it is left out`);
+    report("annotation", key || "(an empty key)", value, `${mend(value)}; it is left out`);
   });
 
   const readContainer = (field: string) => {
@@ -121,6 +138,13 @@ export function readPod(document: unknown, where: string): { pod?: Pod; problems
     where,
   };
   return { pod, problems };
+}
+
+function annotationsSize(annotations: Readonly<Record<string, unknown>>): number {
+  let size = 0;
+  for (const [key, value] of Object.entries(annotations))
+    size += key.length + (typeof value === "string" ? value.length : 0);
+  return size;
 }
 
 /** The entries whose value is text; `bad` hears of the others. */

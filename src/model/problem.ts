@@ -31,6 +31,30 @@ export function describeProblem(problem: Problem): string {
   return `${where}${where === "" ? "" : ": "}${what}: ${problem.why}`;
 }
 
+/** Characters of a problem's texts that are kept: names in a document are anybody's. */
+const longest = { pod: 520, key: 320, why: 640 } as const;
+
+/**
+ * As many problems as a person reads and a log bears, each with texts of a length that a line bears.
+ * @returns no more than `most`; the last then says how many there were.
+ */
+export function boundProblems(problems: readonly Problem[], most: number): Problem[] {
+  const kept = (problems.length > most ? problems.slice(0, most - 1) : problems).map((problem): Problem => {
+    const { pod, key, why } = problem;
+    if (pod.length <= longest.pod && key.length <= longest.key && why.length <= longest.why) return problem;
+    const [short, name, reason] = [
+      shownValue(pod, longest.pod),
+      shownValue(key, longest.key),
+      shownValue(why, longest.why),
+    ];
+    return { ...problem, pod: short, key: name, why: reason };
+  });
+  const next = problems[most - 1];
+  if (problems.length <= most || next === undefined) return kept;
+  const why = `${problems.length} problems in all: the first ${most - 1} are listed`;
+  return [...kept, { ...next, key: "document", value: "", why }];
+}
+
 /** Any value as {@link Problem.value}: a text as it is, anything else as JSON where that is possible. Never throws. */
 export function shownValue(value: unknown, limit = 100): string {
   let text: string;

@@ -57,6 +57,15 @@ export const text: Shape<string> = (value, path, issues) => {
   return string(value, path, issues);
 };
 
+/** A string of at most so many characters. */
+export function upTo(most: number, shape: Shape<string>): Shape<string> {
+  return (value, path, issues) => {
+    if (typeof value === "string" && value.length > most)
+      add(issues, { path, value, why: `has ${value.length} characters; at most ${most} are allowed` });
+    return shape(value, path, issues);
+  };
+}
+
 /** A whole number from `least` to `most`, both included. */
 export function integer(least: number, most: number): Shape<number> {
   return (value, path, issues) => {

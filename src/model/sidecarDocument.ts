@@ -13,6 +13,8 @@ import { refusePort } from "./sidecarValues.js";
 
 /** Problems of one document that are listed; a document of another shape altogether would have hundreds. */
 const listedProblems = 8;
+/** Characters: what Kubernetes takes of any name. */
+const longestName = 253;
 /** Characters of a path that are shown: the keys in it are anybody's. */
 const longestPath = 200;
 
@@ -53,6 +55,9 @@ export function readSidecar(
   if (!apiVersions.some((each) => each === version))
     read.refuse("apiVersion", version, `must be one of ${apiVersions.join(", ")}`);
   if (known === undefined) read.refuse("metadata.name", name, isAbsent(name) ? "missing" : "must be a name");
+  for (const [path, text] of [["metadata.name", name] as const, ["metadata.namespace", given] as const])
+    if (typeof text === "string" && text.length > longestName)
+      read.refuse(path, text, `has ${text.length} characters; at most ${longestName} are allowed`);
   if (!isAbsent(given) && typeof given !== "string") read.refuse("metadata.namespace", given, "must be text");
   const created = readTime(read, fieldOf(metadata, "creationTimestamp"));
 

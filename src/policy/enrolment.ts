@@ -1,5 +1,6 @@
 /** Which pods are captured: semantics, section 1, as istio-cni decides (cni/pkg/plugin/plugin.go). */
 import type { Pod } from "../model/pod.js";
+import { shownValue } from "../model/problem.js";
 import type { OutsideCause } from "../model/status.js";
 import { interceptionModeKey } from "./annotations.js";
 import { findProxy } from "./proxy.js";
@@ -53,7 +54,7 @@ function refusal(pod: Pod, options: EnrolmentOptions): Refusal | undefined {
   if (proxy === undefined) return { cause: "no-proxy", why: "it has no container istio-proxy" };
   const [command, type = "sidecar"] = proxy.args;
   if (command === "proxy" && type !== "sidecar") {
-    const why = `its proxy is not a sidecar: its args say proxy ${JSON.stringify(type)}`;
+    const why = `its proxy is not a sidecar: its args say proxy ${JSON.stringify(shownValue(type))}`;
     return { cause: "not-a-sidecar", why };
   }
   // Presence is enough, so a value that is not text still counts: it must not open the pod.

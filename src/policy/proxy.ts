@@ -1,6 +1,7 @@
 /** The proxy among a pod's containers, and what its surroundings say of it. */
 import { loadAll } from "js-yaml";
 import type { Container, Pod } from "../model/pod.js";
+import { shownValue } from "../model/problem.js";
 import { type Parsed, parsePort } from "./values.js";
 
 export const proxyContainerName = "istio-proxy";
@@ -65,7 +66,7 @@ export function parseProxyMetadata(text: string): Parsed<ReadonlyMap<string, str
   try {
     config = loadAll(text, { maxAliases: 100 })[0];
   } catch (cause) {
-    return { why: `not YAML: ${(cause as Error).message.split("\n")[0]}`, item: text };
+    return { why: `not YAML: ${shownValue((cause as Error).message.split("\n")[0], 200)}`, item: text };
   }
   if (config === null || config === undefined) return { value: new Map() };
   if (!isRecord(config)) return { why: "not a YAML mapping", item: text };
@@ -73,7 +74,8 @@ export function parseProxyMetadata(text: string): Parsed<ReadonlyMap<string, str
   if (!isRecord(metadata)) return { why: "proxyMetadata is not a YAML mapping", item: text };
   const found = new Map<string, string>();
   for (const [key, value] of Object.entries(metadata)) {
-    if (typeof value !== "string") return { why: `proxyMetadata.${key} is not text: put it in quotes`, item: text };
+    if (typeof value !== "string")
+      return { why: `proxyMetadata.${shownValue(key)} is not text: put it in quotes`, item: text };
     found.set(key, value);
   }
   return { value: found };

@@ -6,7 +6,7 @@
  * capture, and it can only take away from that: in the list (src/policy/decide.ts) it stands right before that step.
  */
 import type { Mesh } from "../model/mesh.js";
-import type { Problem } from "../model/problem.js";
+import { boundProblems, type Problem } from "../model/problem.js";
 import { type EgressListener, type Sidecar, sidecarName } from "../model/sidecar.js";
 import type { Settings, SidecarCapture } from "./settings.js";
 
@@ -16,16 +16,23 @@ export interface ReadCapture {
   readonly problems: readonly Problem[];
 }
 
+/** Of one pod that are listed: there are ports enough for 65,535. */
+const mostProblems = 100;
+
 /** @param pod `namespace/name`, for messages. */
 export function sidecarCapture(sidecar: Sidecar, mesh: Mesh, settings: Settings, pod: string): ReadCapture {
   const inboundPorts = sidecar.ingress.filter(isNone).map(({ port }) => port);
   const listeners = sidecar.egress.filter(({ port }) => port !== 0); // 0: on a unix socket, no IP traffic
   const closed = closedBy(sidecar, mesh);
   if (closed !== undefined) {
-    const problems = listeners
-      .filter((listener) => isNone(listener) && wouldOpen(settings, listener))
-      .map((listener) => notHonoured(sidecar, listener, closed, pod));
-    return { capture: { otherOutbound: false, outboundPorts: [], inboundPorts }, problems };
+    const opens = wouldOpen(settings);
+    const problems = sidecar.egress.flatMap((listener, i) =>
+      listener.port !== 0 && isNone(listener) && opens(listener) ? [notHonoured(sidecar, i, closed, pod)] : [],
+    );
+    return {
+      capture: { otherOutbound: false, outboundPorts: [], inboundPorts },
+      problems: boundProblems(problems, mostProblems),
+    };
   }
   const rest = listeners.find(({ port }) => port === undefined);
   const otherOutbound = rest !== undefined && isNone(rest);
@@ -50,15 +57,20 @@ function closedBy(sidecar: Sidecar, mesh: Mesh): string | undefined {
   return `the outboundTrafficPolicy of ${own === undefined ? "the mesh" : "this Sidecar"} is REGISTRY_ONLY`;
 }
 
-/** Whether a NONE would let anything pass that the annotations capture without naming it. */
-function wouldOpen(settings: Settings, { port }: EgressListener): boolean {
-  if (settings.includeOutboundRanges !== "*") return false;
-  return port === undefined || ![...settings.includeOutboundPorts, ...settings.excludeOutboundPorts].includes(port);
+/**
+ * Whether a NONE would let anything pass that the annotations capture without naming it.
+ * @returns asked often: a Sidecar may have a listener on every port.
+ */
+function wouldOpen(settings: Settings): (listener: EgressListener) => boolean {
+  if (settings.includeOutboundRanges !== "*") return () => false;
+  const named = new Set([...settings.includeOutboundPorts, ...settings.excludeOutboundPorts]);
+  return ({ port }) => port === undefined || !named.has(port);
 }
 
-function notHonoured(sidecar: Sidecar, listener: EgressListener, closed: string, pod: string): Problem {
-  const key = `Sidecar ${sidecarName(sidecar)} spec.egress[${sidecar.egress.indexOf(listener)}].captureMode`;
-  const stays = listener.port === undefined ? "the other ports stay" : `port ${listener.port} stays`;
+function notHonoured(sidecar: Sidecar, i: number, closed: string, pod: string): Problem {
+  const port = sidecar.egress[i]?.port;
+  const key = `Sidecar ${sidecarName(sidecar)} spec.egress[${i}].captureMode`;
+  const stays = port === undefined ? "the other ports stay" : `port ${port} stays`;
   const why = `not honoured, since ${closed}: ${stays} captured`;
   return { kind: "sidecar", where: sidecar.where, pod, key, value: "NONE", why };
 }

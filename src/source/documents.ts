@@ -5,7 +5,7 @@ import type { Mesh } from "../model/mesh.js";
 import { isMeshDocument, readMesh } from "../model/meshDocument.js";
 import type { Pod } from "../model/pod.js";
 import { readPod } from "../model/podDocument.js";
-import type { Problem } from "../model/problem.js";
+import { boundProblems, type Problem } from "../model/problem.js";
 import type { Sidecar } from "../model/sidecar.js";
 import { isSidecarDocument, readSidecar } from "../model/sidecarDocument.js";
 
@@ -39,16 +39,22 @@ const listKinds: Readonly<Record<string, object>> = {
   ConfigMapList: { kind: "ConfigMap" },
 };
 
-/** `kind: List` holds what `kubectl get -o yaml` prints. */
-function objects(value: unknown): unknown[] {
-  const kind = fieldOf(value, "kind");
-  const implied = typeof kind === "string" && Object.hasOwn(listKinds, kind) ? listKinds[kind] : undefined;
-  if (implied === undefined) return [value];
-  const items = fieldOf(value, "items");
-  const { apiVersion } = value as { apiVersion?: unknown };
-  return (Array.isArray(items) ? items : []).flatMap((item: unknown) =>
-    kind !== "List" && isRecord(item) ? [{ apiVersion, ...implied, ...item }] : objects(item),
-  );
+/** `kind: List` holds what `kubectl get -o yaml` prints. In their order, and with no depth of calls. */
+function* objects(document: unknown): Generator<unknown> {
+  const stack = [document];
+  while (stack.length > 0) {
+    const value = stack.pop();
+    const kind = fieldOf(value, "kind");
+    const implied = typeof kind === "string" && Object.hasOwn(listKinds, kind) ? listKinds[kind] : undefined;
+    if (implied === undefined) {
+      yield value;
+      continue;
+    }
+    const items = fieldOf(value, "items");
+    const apiVersion = fieldOf(value, "apiVersion");
+    for (const item of (Array.isArray(items) ? (items as readonly unknown[]) : []).toReversed())
+      stack.push(kind !== "List" && isRecord(item) ? { apiVersion, ...implied, ...item } : item);
+  }
 }
 
 /** A document's text. */
@@ -88,6 +94,28 @@ function isPodAlone(text: string): boolean {
   return /\bkind["']?\s*:\s*["']?Pod\b/.test(text) && !/Sidecar|ConfigMap|List/.test(text);
 }
 
+/** Documents of a file, items of lists among them, that are read: ten times as many pods as a node has. */
+const mostDocuments = 10_000;
+/** Problems of a file that are listed. */
+const mostProblems = 100;
+/** Values in a document with its aliases written out: a pod has some hundreds. */
+const mostValues = 1_000_000;
+
+/** Whether there are more values than that. Aliases of aliases make of one kilobyte more than can be counted. */
+function isBomb(document: unknown): boolean {
+  const stack = [document];
+  let count = 0;
+  while (stack.length > 0) {
+    const value = stack.pop();
+    if (typeof value !== "object" || value === null) continue;
+    for (const each of Object.values(value)) {
+      if (++count > mostValues) return true;
+      stack.push(each);
+    }
+  }
+  return false;
+}
+
 /** Merge keys (`<<`) as Kubernetes' own tools take them; aliases are rare in manifests and a bomb is made of them. */
 const yaml = { schema: CORE_SCHEMA.withTags(mergeTag), maxAliases: 100 };
 
@@ -98,7 +126,11 @@ export function readDocuments(text: string, file: string): FileContent {
   const refused = new Set<string | undefined>();
   const meshes: { mesh: Mesh; bad: boolean }[] = [];
   const problems: Problem[] = [];
+  const report = (all: readonly Problem[]): void => {
+    for (const problem of all) problems.push(problem);
+  };
   let [damaged, hides] = [false, false];
+  let count = 0;
   const documents = chunks(text);
   if (documents.length === 0)
     return emptyFile(documentProblem(file, "the file is empty: to remove a pod, remove its file"));
@@ -107,34 +139,56 @@ export function readDocuments(text: string, file: string): FileContent {
   const readObject = (document: unknown, where: string): void => {
     if (fieldOf(document, "kind") === "Pod") {
       const read = readPod(document, where);
-      problems.push(...read.problems);
+      report(read.problems);
       if (read.pod !== undefined) pods.push(read.pod);
       else damaged = true;
     } else if (isSidecarDocument(document)) {
       const read = readSidecar(document, where);
-      problems.push(...read.problems);
+      report(read.problems);
       if (read.sidecar !== undefined) sidecars.push(read.sidecar);
       else refused.add(read.name);
     } else if (isMeshDocument(document)) {
       const read = readMesh(document, where);
-      problems.push(...read.problems);
+      report(read.problems);
       meshes.push({ mesh: read.mesh, bad: read.problems.length > 0 });
     }
   };
-  for (const chunk of documents) {
-    let where = `${file}:${chunk.first}`;
+  const fail = (at: string, why: string, isPod = false): void => {
+    damaged = true;
+    hides ||= !isPod;
+    problems.push(documentProblem(at, why));
+  };
+  /** @returns false if one more is too many. */
+  const next = (where: string): boolean => {
+    if (++count <= mostDocuments) return true;
+    fail(where, `the file has more than ${mostDocuments} documents: from here on none is read`);
+    return false;
+  };
+  /** @returns false if the rest is not to be read. */
+  const readChunk = (chunk: Chunk): boolean => {
+    const where = `${file}:${chunk.first}`;
+    if (!next(where)) return false;
     let value: unknown;
     try {
       value = load(chunk.text, yaml);
     } catch (error) {
-      damaged = true;
-      hides ||= !isPodAlone(chunk.text);
       const { mark, reason } = error as Partial<YAMLException>;
-      if (mark !== undefined) where = `${file}:${chunk.line + mark.line + 1}`;
-      problems.push(documentProblem(where, `not YAML: ${reason ?? (error as Error).message}`));
-      continue;
+      const at = mark === undefined ? where : `${file}:${chunk.line + mark.line + 1}`;
+      fail(at, `not YAML: ${reason ?? (error as Error).message}`, isPodAlone(chunk.text));
+      return true;
     }
-    for (const document of objects(value)) readObject(document, where);
-  }
-  return { pods, sidecars, refused, meshes, problems, damaged, hides };
+    if (chunk.text.includes("*") && isBomb(value)) {
+      fail(where, `has more than ${mostValues} values with its aliases written out: the document is left out`);
+      return true;
+    }
+    let first = true;
+    for (const document of objects(value)) {
+      if (!first && !next(where)) return false;
+      first = false;
+      readObject(document, where);
+    }
+    return true;
+  };
+  for (const chunk of documents) if (!readChunk(chunk)) break;
+  return { pods, sidecars, refused, meshes, problems: boundProblems(problems, mostProblems), damaged, hides };
 }

@@ -4,7 +4,7 @@
  *
  * What cannot be read does not go away: what a file held before it broke stays as it was.
  */
-import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
 import { closedMesh, defaultMesh } from "../model/mesh.js";
@@ -14,9 +14,8 @@ import { isNothing, joinUnread, type Unread, unreadSidecars } from "../model/unr
 import { emptyFile, type FileContent, readDocuments } from "./documents.js";
 import { directoryMask, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_MOVE_SELF } from "./inotify.js";
 import { keepLastGood, mergeFiles } from "./mergeFiles.js";
+import { readManifest } from "./readManifest.js";
 
-/** Bytes. A manifest of a pod has some kilobytes; a larger file than this is a mistake. */
-export const largestFile = 16 * 1024 * 1024;
 /** ms between attempts to find a directory again that went away. */
 const retryInterval = 500;
 
@@ -31,26 +30,12 @@ export function isManifest(name: string): boolean {
   return !name.startsWith(".") && /\.(?:ya?ml|json)$/.test(name);
 }
 
-/** @returns why a file cannot be read, in words. */
-export function unreadable(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ELOOP") return "cannot be read: symbolic links in a circle";
-  return `cannot be read: ${code === "EACCES" ? "no permission to read it" : (code ?? message)}`;
-}
-
 /** @returns undefined if there is no such file. */
 function readFile(path: string): FileContent | undefined {
-  try {
-    const { size } = statSync(path);
-    if (size > largestFile) {
-      const why = `has ${size} bytes; at most ${largestFile} are read`;
-      return emptyFile({ kind: "document", where: path, pod: "", key: "file", value: "", why });
-    }
-    return readDocuments(readFileSync(path, "utf8"), path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    return emptyFile({ kind: "document", where: path, pod: "", key: "file", value: "", why: unreadable(error) });
-  }
+  const read = readManifest(path);
+  if (read === undefined) return undefined;
+  if ("text" in read) return readDocuments(read.text, path);
+  return emptyFile({ kind: "document", where: path, pod: "", key: "file", value: "", why: read.why });
 }
 
 /** What of a file cannot be read. */

@@ -1,7 +1,7 @@
 /** Files of manifests as one snapshot. Pure. */
 import { chooseMesh, defaultMesh, type Mesh } from "../model/mesh.js";
 import { type Pod, podName, type Snapshot } from "../model/pod.js";
-import type { Problem } from "../model/problem.js";
+import { type Problem, shownValue } from "../model/problem.js";
 import { type Sidecar, sidecarName } from "../model/sidecar.js";
 import type { FileContent } from "./documents.js";
 
@@ -76,8 +76,8 @@ export function mergeFiles(
   const meshes = contents.flatMap((content) => content.meshes.map(({ mesh }) => mesh));
   const mesh = chooseMesh(meshes, noMesh);
   for (const { where, namespace } of meshes.filter((one) => one !== mesh)) {
-    const why = `the MeshConfig of ${mesh.namespace}/istio in ${mesh.where} counts; this one is left out`;
-    all.push({ kind: "mesh", where, pod: "", key: "ConfigMap", value: `${namespace}/istio`, why });
+    const why = `the MeshConfig of ${shownValue(mesh.namespace)}/istio in ${mesh.where} counts; this one is left out`;
+    all.push({ kind: "mesh", where, pod: "", key: "ConfigMap", value: shownValue(`${namespace}/istio`), why });
   }
   const podKey = (pod: Pod): string => `${podName(pod)}/${pod.uid}`;
   return {

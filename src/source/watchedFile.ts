@@ -3,7 +3,6 @@
  * volume does it, by another target of the link `..data` beside it. A link to a file elsewhere is followed too, by
  * that file itself.
  */
-import { readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { InotifyEvent, NativeInotify } from "../kernel/native.js";
 import {
@@ -15,7 +14,8 @@ import {
   IN_IGNORED,
   IN_MOVE_SELF,
 } from "./inotify.js";
-import { isPlain, largestFile, unreadable } from "./manifests.js";
+import { isPlain } from "./manifests.js";
+import { readManifest } from "./readManifest.js";
 
 /** ms between attempts to find a directory again that went away. */
 const retryInterval = 500;
@@ -25,14 +25,7 @@ export type FileText = { readonly text: string } | { readonly why: string };
 
 /** Never throws. */
 export function readText(path: string): FileText {
-  try {
-    const { size } = statSync(path);
-    if (size > largestFile) return { why: `has ${size} bytes; at most ${largestFile} are read` };
-    return { text: readFileSync(path, "utf8") };
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return { why: code === "ENOENT" ? "is not there" : unreadable(error) };
-  }
+  return readManifest(path) ?? { why: "is not there" };
 }
 
 export interface WatchedFileOptions {

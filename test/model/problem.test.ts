@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { describeProblem, shownValue } from "../../src/model/problem.js";
+import { boundProblems, describeProblem, type Problem, shownValue } from "../../src/model/problem.js";
 
 test("one line: where, who, what, why", () => {
   const problem = { kind: "pod", where: "a.yaml:1", pod: "ns/p", key: "k", value: "v", why: "bad" } as const;
@@ -41,6 +41,26 @@ test("a circle, and a value whose text would have gigabytes, cost nothing", () =
   let bomb: unknown = "x";
   for (let level = 0; level < 12; level++) bomb = Array.from({ length: 9 }, () => bomb);
   assert.match(shownValue(bomb), /^\[{12}"x","x".*…$/);
+});
+
+test("as many problems as are listed, the last with the number of all, none longer than a line bears", () => {
+  const problem = (i: number): Problem => ({
+    kind: "pod",
+    where: "a.yaml:1",
+    pod: "ns/p",
+    key: `k${i}`,
+    value: "v",
+    why: "bad",
+  });
+  const all = Array.from({ length: 5 }, (_, i) => problem(i));
+  assert.equal(boundProblems(all, 5), all);
+  const cut = boundProblems(all, 3);
+  assert.equal(cut.slice(0, 2), all.slice(0, 2));
+  assert.equal(cut.slice(2).map(describeProblem), [
+    "a.yaml:1 ns/p: document: 5 problems in all: the first 2 are listed",
+  ]);
+  const long = { ...problem(0), pod: "p".repeat(10_000), key: "k".repeat(10_000), why: "w".repeat(10_000) };
+  assert.ok(describeProblem(boundProblems([long], 3)[0] as Problem).length < 1600);
 });
 
 test.run();
