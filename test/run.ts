@@ -4,7 +4,7 @@
  *
  * Usage: tsx test/run.ts [options] [part of a path]...
  *   --root DIR       where to look, default: test/
- *   --deadline S     for one file, default: 300
+ *   --deadline S     for one file, default: 600
  *   --jobs N         files at a time, default: one a CPU
  *   --coverage       measure it, and report it in coverage/
  *   --no-machine     do not compare the machine's state
@@ -30,7 +30,7 @@ const { values, positionals: filters } = parseArgs({
   allowNegative: true,
   options: {
     root: { type: "string", default: join(root, "test") },
-    deadline: { type: "string", default: "300" },
+    deadline: { type: "string", default: "600" },
     jobs: { type: "string", default: String(availableParallelism()) },
     coverage: { type: "boolean", default: false },
     machine: { type: "boolean", default: true },

@@ -62,6 +62,14 @@ async function startHaproxy(lab: Lab, where: LabPod, ...more: readonly string[])
   return child;
 }
 
+/** Of the process's network namespace (proc(5): names in one line, numbers in the next). */
+function listenDrops({ pid }: ChildProcess): string {
+  const [names = [], numbers = []] = readFileSync(`/proc/${pid}/net/netstat`, "utf8")
+    .split("\n")
+    .map((line) => line.split(" "));
+  return numbers[names.indexOf("ListenDrops")] ?? "";
+}
+
 /** Tells everyone who connects where they arrived and whom it sees. */
 const startServer = (where: LabPod, ...ports: readonly number[]): Promise<string> => {
   const listens = ports.map((port) => `0.0.0.0:${port}`);
@@ -146,15 +154,20 @@ test("HAProxy replaced under load, its sockets beside the old ones until those c
     const neighbour = await startClient(theirs);
     const ask = { parallel: 8, hosts: [pod], ports: [5000] };
     let old = haproxy;
+    /*
+     * A client whose last packet of the handshake comes while the listener gives its port up has its connection, and
+     * nobody knows of it: the kernel drops the packet (__inet_inherit_port() finds no bucket; ListenDrops counts it)
+     * and later the request, without a reset. Seen on Linux 6.18 with nothing but a listener that closes.
+     */
+    let inVain = 0;
     for (let i = 0; i < 5; i++) {
       let replaced = false;
       const load = async (): Promise<void> => {
         while (!replaced) {
           for (const result of await neighbour.ask({ ...ask, count: 100 })) {
-            // What waits in a listener's queue when it closes is reset, with or without us; a client that has been
-            // told of its connection, and of whose last packet the closed one knew nothing, may wait in vain.
-            if (result.said !== "ECONNRESET" && result.said !== "ETIMEDOUT")
-              assert.equal(way(result), asked("inbound"), result.said);
+            // What waits in a listener's queue when it closes is reset, with or without us.
+            if (result.said === "ETIMEDOUT") inVain++;
+            else if (result.said !== "ECONNRESET") assert.equal(way(result), asked("inbound"), result.said);
           }
         }
       };
@@ -167,6 +180,7 @@ test("HAProxy replaced under load, its sockets beside the old ones until those c
       };
       await Promise.all([load(), replace()]);
     }
+    if (inVain > 0) console.log(`${inVain} waited in vain; ListenDrops ${listenDrops(old)}`);
     const after = await neighbour.ask({ ...ask, count: 100 });
     for (const result of after) assert.equal(way(result), asked("inbound"));
   }));
