@@ -40,7 +40,7 @@ it is written, and everything that was considered before it.
   --json          one JSON object
 
 A redirect over IPv4 goes to 127.0.0.1, or to one of 127.65.0.1 to .7 where the proxy listens on every address: --live
-looks, and says which.
+looks, and says which ("alsoTo" in the JSON).
 
 The flags of "shunt run" that say what is captured where a pod does not say it count for --manifests:
 

@@ -100,7 +100,7 @@ export function showStatus(
     pod.state,
     policyName(pod.policy),
     pod.addresses.join(" "),
-    pod.keepsPolicy ? "bad value: keeps policy" : pod.why,
+    pod.keepsPolicy ? "keeps its policy: see problems" : pod.why,
   ]);
   const problems = status.problems.map((problem) => `  ${plain(describeProblem(problem))}`);
   return [

@@ -77,7 +77,7 @@ test("a bad value: the pod keeps its policy, and the problem stands below", asyn
   await here.edit(podAt(1), { [traffic("excludeOutboundPorts")]: "80," });
   await until("it is a problem", () => here.agent?.status().problems.length === 1);
   const text = await run(0);
-  assert.match(text, /^test\/b {2}enrolled .* bad value: keeps policy$/m);
+  assert.match(text, /^test\/b {2}enrolled .* keeps its policy: see problems$/m);
   assert.match(text, /^problems:\n {2}.*b\.yaml:1 test\/b: .*excludeOutboundPorts="80,": .*$/m);
   await here.edit(podAt(1), { [traffic("excludeOutboundPorts")]: "5000" });
 });

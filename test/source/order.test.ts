@@ -182,7 +182,7 @@ test("whole directories: pods, Sidecars, namespaces and the mesh's configuration
   const pair = directory.chain((documents) => fc.tuple(arranged(documents), arranged(documents)));
   fc.assert(
     fc.property(pair, ([one, other]) => assert.equal(outcome(other), outcome(one))),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
