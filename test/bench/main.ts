@@ -1,6 +1,7 @@
 /** `npm run bench`: the numbers of the README. `npm run bench -- inbound bystanders` for some of them. */
 import { benchAgent } from "./agent.js";
 import { benchBystanders } from "./bystanders.js";
+import { benchCluster } from "./cluster.js";
 import { benchConnect } from "./connect.js";
 import { benchDns } from "./dns.js";
 import { benchInbound } from "./inbound.js";
@@ -14,6 +15,7 @@ const benches: Readonly<Record<string, (print: (text: string) => void) => Promis
   bystanders: benchBystanders,
   "run-time": benchRunTime,
   agent: benchAgent,
+  cluster: benchCluster,
   metrics: benchMetrics,
 };
 
