@@ -2,7 +2,7 @@
  * The agent as users run it (the bundle), with 250 pods of 20 rules each: start, edits, memory, idle CPU, and
  * one pod with 10,000 ranges.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type AgentProcess, startAgentProcess } from "../../src/demo/agentProcess.js";
@@ -13,15 +13,17 @@ import { releaseBpffs } from "../../src/kernel/mounts.js";
 import { native } from "../../src/kernel/native.js";
 import { unload } from "../../src/kernel/unload.js";
 import { median } from "./statistics.js";
+import { cpu, memory } from "./usage.js";
 
 const pods = 250;
-const shunt = [process.execPath, fileURLToPath(new URL("../../dist/shunt.js", import.meta.url))] as const;
+/** The built agent, as users start it. */
+export const shunt = [process.execPath, fileURLToPath(new URL("../../dist/shunt.js", import.meta.url))] as const;
 const key = (name: string): string => `traffic.sidecar.istio.io/${name}`;
 
 const uidOf = (i: number): string => `5d0a7c1e-0000-4000-8000-${String(i).padStart(12, "0")}`;
 
 /** Ten ports and ten ranges; `seed` makes another policy of them. */
-function twentyRules(seed: number): Record<string, string> {
+export function twentyRules(seed: number): Record<string, string> {
   const ten = Array.from({ length: 10 }, (_, i) => i);
   return {
     [key("excludeOutboundPorts")]: ten.map((i) => 1000 + ((seed * 10 + i) % 60000)).join(","),
@@ -49,16 +51,6 @@ async function edit(
   const closed = write(manifests, i, annotations);
   const said = await agent.waitFor((event) => event.event === "policy" && event.pod === `bench/pod-${i}`, from);
   return Number(BigInt(said.at ?? "0") - closed) / 1e6;
-}
-
-function memory(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
-}
-
-/** Seconds of CPU, user and system (proc(5), stat: fields 14 and 15, in hundredths). */
-function cpu(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 async function measure(print: (text: string) => void, lab: Lab, bpffs: string): Promise<void> {

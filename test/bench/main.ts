@@ -1,6 +1,7 @@
 /** `npm run bench`: the numbers of the README. `npm run bench -- inbound bystanders` for some of them. */
 import { benchAgent } from "./agent.js";
 import { benchBystanders } from "./bystanders.js";
+import { benchCluster } from "./cluster.js";
 import { benchCompile } from "./compile.js";
 import { benchConnect } from "./connect.js";
 import { benchDns } from "./dns.js";
@@ -16,6 +17,7 @@ const benches: Readonly<Record<string, (print: (text: string) => void) => Promis
   "run-time": benchRunTime,
   compile: benchCompile,
   agent: benchAgent,
+  cluster: benchCluster,
   metrics: benchMetrics,
 };
 
