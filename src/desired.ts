@@ -6,7 +6,7 @@ import { desiredPod, type KnownPods, type NodeView, type PodProxy, type ProxyIde
 import type { Have, PodState, Want } from "./maps/state.js";
 import { type Pod, podName, type Snapshot } from "./model/pod.js";
 import type { Policy } from "./model/policy.js";
-import type { Problem } from "./model/problem.js";
+import { type Problem, shownValue } from "./model/problem.js";
 import type { PodStatus } from "./model/status.js";
 import type { PodPolicy } from "./policy/podPolicy.js";
 
@@ -68,7 +68,14 @@ export function desiredState(
     const owner = claims.get(pod.cgroupUid);
     if (owner !== undefined && owner !== pod) {
       const why = `its cgroup is that of ${podName(owner)}`;
-      problems.push({ kind: "pod", where: pod.where, pod: podName(pod), key: "uid", value: pod.cgroupUid, why });
+      problems.push({
+        kind: "pod",
+        where: pod.where,
+        pod: podName(pod),
+        key: "uid",
+        value: shownValue(pod.cgroupUid),
+        why,
+      });
       statuses.push(outside(pod, "not-enrolled", why, ""));
       continue;
     }

@@ -3,7 +3,7 @@ import type { Have, PodState } from "./maps/state.js";
 import { type Address, formatAddress, type Prefix, parseAddress, sameAddress } from "./model/address.js";
 import { type Pod, podName } from "./model/pod.js";
 import { formatPolicyId, type Policy } from "./model/policy.js";
-import type { Problem } from "./model/problem.js";
+import { type Problem, shownValue } from "./model/problem.js";
 import type { PodStatus } from "./model/status.js";
 import { type ContainerCgroups, containerNamed } from "./node/containers.js";
 import { withRoutes } from "./policy/compile.js";
@@ -78,7 +78,14 @@ function addressesOf(pod: Pod, found: readonly Address[]): { all: Address[]; pro
     const address = parseAddress(text);
     if (address === undefined) {
       const why = "not an IP address: left out";
-      problems.push({ kind: "pod", where: pod.where, pod: podName(pod), key: "status.podIPs", value: text, why });
+      problems.push({
+        kind: "pod",
+        where: pod.where,
+        pod: podName(pod),
+        key: "status.podIPs",
+        value: shownValue(text),
+        why,
+      });
     } else if (!all.some((known) => sameAddress(known, address))) {
       all.push(address);
     }

@@ -7,10 +7,12 @@ import { benchConnect } from "./connect.js";
 import { benchDns } from "./dns.js";
 import { benchInbound } from "./inbound.js";
 import { benchMetrics } from "./metrics.js";
+import { benchRules } from "./rules.js";
 import { benchRunTime } from "./runTime.js";
 
 const benches: Readonly<Record<string, (print: (text: string) => void) => Promise<unknown>>> = {
   outbound: benchConnect,
+  rules: benchRules,
   inbound: benchInbound,
   dns: benchDns,
   bystanders: benchBystanders,

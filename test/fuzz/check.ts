@@ -60,7 +60,7 @@ export function checkProblem(problem: Problem, path: string): void {
     why !== "" &&
     pod.length < 600 &&
     key.length < 400;
-  if (!fine || why.length > 1000 || value.length > 200)
+  if (!fine || why.length > 1000 || value.length > 300)
     throw new Error(`a problem of ${path}: ${JSON.stringify(problem)}`);
 }
 
