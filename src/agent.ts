@@ -13,7 +13,7 @@ import { openInbound } from "./kernel/inbound.js";
 import { ensureBpffs, releaseBpffs } from "./kernel/mounts.js";
 import type { InotifyEvent, Native } from "./kernel/native.js";
 import type { Logger } from "./log.js";
-import { bindContract, type Contract, decodeFlow } from "./maps/contract.js";
+import { bindContract, type Contract, decodeFlow, type UnknownPods } from "./maps/contract.js";
 import { openControls } from "./maps/controls.js";
 import { decodeCount, type VerdictCount } from "./maps/counts.js";
 import { diff } from "./maps/diff.js";
@@ -48,6 +48,8 @@ export interface AgentOptions {
   /** Called with every snapshot. */
   readonly compile: PodCompiler;
   readonly proxyIdentity: ProxyIdentity;
+  /** What becomes of calls from pods of which there is no Pod object yet; `allow` if it is not said. */
+  readonly unknownPods?: UnknownPods;
   /** ns, CLOCK_MONOTONIC. */
   readonly clock: () => bigint;
   /** Seconds that a pass took, and seconds from a change that was seen to its policy in the kernel, once a pod. */
@@ -251,6 +253,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     await filled;
     // Maps that were not filled must not take the place of a predecessor's.
     if (stopped) throw new Error("the agent was stopped before it was ready");
+    // Not before: who is known has an entry now. Until then a predecessor's word stands.
+    controls.setUnknownPods(options.unknownPods ?? "allow");
     const { adopted } = datapath.attach();
     attached = true;
     const { pods, policies } = store.have;

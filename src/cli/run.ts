@@ -9,9 +9,11 @@ import { artifact, sources } from "../kernel/artifact.js";
 import { compileObject } from "../kernel/compile.js";
 import { type Native, native } from "../kernel/native.js";
 import { makeLogger } from "../log.js";
+import type { UnknownPods } from "../maps/contract.js";
 import { parseDetail } from "../metrics/detail.js";
 import { openMetrics } from "../metrics/registry.js";
 import { agentView } from "../metrics/view.js";
+import { isPodRoot } from "../node/root.js";
 import { openPodCompiler } from "../policy/podCompiler.js";
 import type { PolicyOptions } from "../policy/podPolicy.js";
 import { openControl } from "../web/control.js";
@@ -42,6 +44,9 @@ the pod runs in. Ends on SIGTERM or Ctrl-C; traffic stays steered as it is then.
   --metrics-detail D pod, workload or node: whose name the series of connections bear (default: pod)
   --proxy-identity I uid: the proxy is who runs in its container's cgroup or under its uid or gid. cgroup: once
                      that cgroup is known, nobody else is, so an application may run under the uid (default: uid)
+  --unknown-pods W   what becomes of connections of pods that the agent has not heard of yet: allow, and they are
+                     counted, or deny. deny stays in force while no agent runs, until "shunt unload" or an agent
+                     that allows; pods with the host's network pass (default: allow)
   --dns WHICH        in pods that capture DNS, queries to which servers go to the proxy: all, or those of the pod's
                      resolv-conf (default: all)
 ${policyFlagsHelp}  --compile          compile the programs on this machine, with clang, instead of using the built ones
@@ -59,6 +64,7 @@ const options = {
   "metrics-detail": { type: "string", default: "pod" },
   dns: { type: "string", default: "all" },
   "proxy-identity": { type: "string", default: "uid" },
+  "unknown-pods": { type: "string", default: "allow" },
   ...policyFlags,
   compile: { type: "boolean", default: false },
   "compile-cache": { type: "string", default: "/var/cache/shunt" },
@@ -96,6 +102,19 @@ function parseIdentity(text: string): ProxyIdentity {
   throw new UsageError(`shunt run: --proxy-identity ${text}: uid or cgroup`);
 }
 
+function parseUnknownPods(text: string): UnknownPods {
+  if (text === "allow" || text === "deny") return text;
+  throw new UsageError(`shunt run: --unknown-pods ${text}: allow or deny`);
+}
+
+/** Who is below the root and in no known pod is refused: below another directory that could be all of the machine. */
+function checkDeny(root: string): void {
+  if (isPodRoot(root)) return;
+  throw new UsageError(
+    `shunt run: --unknown-pods deny: --cgroup-root ${root} is not kubelet's (kubepods, kubepods.slice): it may hold others than pods`,
+  );
+}
+
 function parseDns(text: string): "all" | "resolv-conf" {
   if (text === "all" || text === "resolv-conf") return text;
   throw new UsageError(`shunt run: --dns ${text}: all or resolv-conf`);
@@ -111,6 +130,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
   const proxyIdentity = parseIdentity(values["proxy-identity"]);
+  const unknownPods = parseUnknownPods(values["unknown-pods"]);
   const policy: PolicyOptions = { ...readPolicyFlags("run", values), dns: parseDns(values.dns) };
   if (process.getuid?.() !== 0) throw new NodeError("shunt run must load BPF programs: run it as root");
   if (!existsSync(values.bpffs)) checkDirectory("--bpffs", dirname(resolve(values.bpffs)));
@@ -118,7 +138,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const { path: cgroupRoot, release } = podRoot(addon, values["cgroup-root"]);
   try {
     checkCgroup(cgroupRoot);
-    await serve(addon, cgroupRoot, { ...values, source, listen, detail, proxyIdentity, policy });
+    if (unknownPods === "deny") checkDeny(cgroupRoot);
+    await serve(addon, cgroupRoot, { ...values, source, listen, detail, proxyIdentity, unknownPods, policy });
   } finally {
     release();
   }
@@ -131,6 +152,7 @@ interface Settings {
   readonly control: string;
   readonly detail: ReturnType<typeof parseDetail>;
   readonly proxyIdentity: ProxyIdentity;
+  readonly unknownPods: UnknownPods;
   readonly policy: PolicyOptions;
   readonly compile: boolean;
   readonly "compile-cache": string;
@@ -171,6 +193,7 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
     object,
     compile: openPodCompiler(values.policy),
     proxyIdentity: values.proxyIdentity,
+    unknownPods: values.unknownPods,
     clock: process.hrtime.bigint,
     observe: metrics.observe,
     onCountsGone: metrics.onCountsGone,

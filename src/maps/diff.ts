@@ -24,6 +24,8 @@ export type Op =
   /** What the record says beside the policy. */
   | { readonly kind: "set-pod"; readonly pod: PodState; readonly slot: number; readonly policy: bigint }
   | { readonly kind: "flip"; readonly pod: bigint; readonly slot: number; readonly policy: bigint }
+  /** An entry that says that the pod is known and not to be captured; of an enrolled one in the place of its own. */
+  | { readonly kind: "add-outside"; readonly pod: bigint }
   | { readonly kind: "unlist-pod"; readonly pod: bigint }
   | { readonly kind: "fence" }
   | { readonly kind: "remove-local"; readonly pod: bigint; readonly address: Address }
@@ -75,6 +77,7 @@ export function diff(have: Have, want: Want): Op[] {
   const unlisted: Op[] = [];
   const after: Op[] = [];
   const named = new Set<bigint>();
+  const outside = want.outside ?? new Set();
 
   for (const pod of want.pods.values()) {
     named.add(pod.policy);
@@ -92,10 +95,14 @@ export function diff(have: Have, want: Want): Op[] {
   }
   for (const old of have.pods.values()) {
     if (want.pods.has(old.cgroupId)) continue;
-    unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
+    if (!outside.has(old.cgroupId)) unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
     after.push(...facts(old.cgroupId, old, undefined).after);
     after.push({ kind: "remove-pod", pod: old.cgroupId, slot: old.slot });
   }
+
+  for (const id of outside) if (!have.outside?.has(id)) unlisted.push({ kind: "add-outside", pod: id });
+  for (const id of have.outside ?? [])
+    if (!outside.has(id) && !want.pods.has(id)) unlisted.push({ kind: "unlist-pod", pod: id });
 
   const policies: Op[] = [];
   for (const id of named) {

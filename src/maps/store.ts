@@ -60,6 +60,7 @@ const factsOf = ({ localAddresses, dnsServers, excludedInterfaces }: Facts): Fac
 export class Store {
   readonly #options: StoreOptions;
   readonly #pods: Map<bigint, PodState & { slot: number }>;
+  readonly #outside: Set<bigint>;
   readonly #policies: Map<bigint, PolicyKeys>;
   /** Of pods whose record is not written yet. */
   readonly #early = new Map<bigint, Facts>();
@@ -70,8 +71,9 @@ export class Store {
     this.#options = options;
     const found = readMaps(options.maps, options.contract);
     this.#pods = found.pods;
+    this.#outside = found.outside;
     this.#policies = found.policies;
-    this.have = { pods: this.#pods, policies: this.#policies };
+    this.have = { pods: this.#pods, outside: this.#outside, policies: this.#policies };
     const taken = new Set([...found.pods.values()].map((pod) => pod.slot));
     for (let slot = options.maps.pod_records.info.maxEntries - 1; slot >= 0; slot--) {
       if (!taken.has(slot)) this.#free.push(slot);
@@ -86,7 +88,7 @@ export class Store {
     const rules = [...this.#policies.values()];
     const { contract, maps } = this.#options;
     const entries: Partial<Record<StateMap, number>> = {
-      pods: this.#pods.size,
+      pods: this.#pods.size + this.#outside.size,
       pod_records: this.#pods.size,
       policies: this.#policies.size,
       port_rules: rules.reduce((sum, { ports }) => sum + ports.length / contract.portKey.size, 0),
@@ -153,8 +155,13 @@ export class Store {
       case "flip":
         this.#flip(op.pod, op.slot, op.policy);
         break;
+      case "add-outside":
+        maps.pods.update(u64.encode(op.pod), u32.encode(contract.outsideSlot));
+        this.#outside.add(op.pod);
+        break;
       case "unlist-pod":
         maps.pods.delete(u64.encode(op.pod));
+        this.#outside.delete(op.pod);
         break;
       case "remove-local":
         maps.local_addrs.delete(contract.localKey.encode(localKey(op)));
@@ -227,6 +234,7 @@ export class Store {
     if (slot === undefined) throw new Error(`pod_records is full: ${maps.pod_records.info.maxEntries} pods`);
     maps.pod_records.update(u32.encode(slot), this.#encodeRecord(pod, pod.policy));
     maps.pods.update(u64.encode(pod.cgroupId), u32.encode(slot));
+    this.#outside.delete(pod.cgroupId);
     this.#free.pop();
     this.#pods.set(pod.cgroupId, { ...pod, slot, ...(this.#early.get(pod.cgroupId) ?? noFacts) });
   }
