@@ -12,6 +12,7 @@ import { type Datapath, openDatapath, pinDirectory, programs } from "./kernel/da
 import { openInbound } from "./kernel/inbound.js";
 import { ensureBpffs, releaseBpffs } from "./kernel/mounts.js";
 import type { InotifyEvent, Native } from "./kernel/native.js";
+import { openLeaks } from "./leaks.js";
 import type { Logger } from "./log.js";
 import { bindContract, type Contract, decodeFlow, type UnknownPods } from "./maps/contract.js";
 import { openControls } from "./maps/controls.js";
@@ -50,10 +51,12 @@ export interface AgentOptions {
   readonly proxyIdentity: ProxyIdentity;
   /** What becomes of calls from pods of which there is no Pod object yet; `allow` if it is not said. */
   readonly unknownPods?: UnknownPods;
+  /** Ends connections that a pod has made around its proxy before it had a policy. */
+  readonly resetLeaked?: boolean;
   /** ns, CLOCK_MONOTONIC. */
   readonly clock: () => bigint;
   /** Seconds that a pass took, and seconds from a change that was seen to its policy in the kernel, once a pod. */
-  readonly observe?: { reconciled(seconds: number): void; visible(seconds: number): void };
+  readonly observe?: { reconciled(seconds: number): void; visible(seconds: number): void; reset(count: number): void };
   /** The last count of a pod that goes. */
   readonly onCountsGone?: (count: VerdictCount) => void;
 }
@@ -136,7 +139,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     maps,
     contract,
     gracePeriod: () => native.gracePeriod(),
-    onVisible: ({ flipped }: Applied) => {
+    onVisible: ({ flipped, added }: Applied) => {
+      if (options.resetLeaked) leaks.arrived(added);
       const at = options.clock();
       const latency = Number(at - changed) / 1e6;
       for (const _ of flipped) options.observe?.visible(latency / 1e3);
@@ -182,6 +186,19 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     onChange: () => reconciler.markDirty(),
   });
 
+  const leaks = openLeaks({
+    native,
+    pathOf,
+    findProcess: (pod, netns) => processInNamespace(pathOf(pod) ?? "", netns),
+    nameOf,
+    onReset(pod, count, to) {
+      options.observe?.reset(count);
+      log.info({ event: "reset", pod: nameOf(pod), count, to }, `${count} connections around the proxy were reset`);
+    },
+    onChange: () => reconciler.markDirty(),
+  });
+  onClose(() => leaks.close());
+
   let onFilled = (): void => {};
   const filled = new Promise<void>((resolve) => {
     onFilled = resolve;
@@ -194,9 +211,9 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const begin = options.clock();
       changed = since;
       const fills = sourceSynced;
-      const view = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
+      const node = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
       const snapshot = source.snapshot();
-      desired = desiredState(snapshot, view, store.have, options.compile(snapshot), options.proxyIdentity);
+      desired = desiredState(snapshot, node, store.have, options.compile(snapshot), options.proxyIdentity);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const { failures } = await store.apply(diff(store.have, desired.want));
       if (fills) onFilled();
@@ -209,7 +226,9 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const steered = keeper.pass(store.have.pods, tracker.known, desired.proxies);
       clearTimeout(again);
       if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
-      unsteered = [...steered.problems, ...passthrough.pass(store.have.pods, tracker.known)];
+      const { policies } = desired.want;
+      const view = { pods: store.have.pods, namespaces: tracker.known, policies, proxies: desired.proxies };
+      unsteered = [...steered.problems, ...passthrough.pass(store.have.pods, tracker.known), ...leaks.pass(view)];
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
       tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));

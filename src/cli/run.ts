@@ -8,6 +8,7 @@ import { keepHeapSmall } from "../heap.js";
 import { artifact, sources } from "../kernel/artifact.js";
 import { compileObject } from "../kernel/compile.js";
 import { type Native, native } from "../kernel/native.js";
+import { cannotReset } from "../kernel/tcpSockets.js";
 import { makeLogger } from "../log.js";
 import type { UnknownPods } from "../maps/contract.js";
 import { parseDetail } from "../metrics/detail.js";
@@ -47,6 +48,8 @@ the pod runs in. Ends on SIGTERM or Ctrl-C; traffic stays steered as it is then.
   --unknown-pods W   what becomes of connections of pods that the agent has not heard of yet: allow, and they are
                      counted, or deny. deny stays in force while no agent runs, until "shunt unload" or an agent
                      that allows; pods with the host's network pass (default: allow)
+  --reset-leaked     when a pod gets its first policy, end the connections that it has made around its proxy before
+                     and that the policy would have led to it: the application sees ECONNABORTED
   --dns WHICH        in pods that capture DNS, queries to which servers go to the proxy: all, or those of the pod's
                      resolv-conf (default: all)
 ${policyFlagsHelp}  --compile          compile the programs on this machine, with clang, instead of using the built ones
@@ -65,6 +68,7 @@ const options = {
   dns: { type: "string", default: "all" },
   "proxy-identity": { type: "string", default: "uid" },
   "unknown-pods": { type: "string", default: "allow" },
+  "reset-leaked": { type: "boolean", default: false },
   ...policyFlags,
   compile: { type: "boolean", default: false },
   "compile-cache": { type: "string", default: "/var/cache/shunt" },
@@ -115,6 +119,11 @@ function checkDeny(root: string): void {
   );
 }
 
+async function checkReset(addon: Native): Promise<void> {
+  const why = await cannotReset(addon);
+  if (why !== "") throw new NodeError(`shunt run: --reset-leaked: ${why}`);
+}
+
 function parseDns(text: string): "all" | "resolv-conf" {
   if (text === "all" || text === "resolv-conf") return text;
   throw new UsageError(`shunt run: --dns ${text}: all or resolv-conf`);
@@ -139,6 +148,7 @@ export async function run(args: readonly string[]): Promise<void> {
   try {
     checkCgroup(cgroupRoot);
     if (unknownPods === "deny") checkDeny(cgroupRoot);
+    if (values["reset-leaked"]) await checkReset(addon);
     await serve(addon, cgroupRoot, { ...values, source, listen, detail, proxyIdentity, unknownPods, policy });
   } finally {
     release();
@@ -153,6 +163,7 @@ interface Settings {
   readonly detail: ReturnType<typeof parseDetail>;
   readonly proxyIdentity: ProxyIdentity;
   readonly unknownPods: UnknownPods;
+  readonly "reset-leaked": boolean;
   readonly policy: PolicyOptions;
   readonly compile: boolean;
   readonly "compile-cache": string;
@@ -194,6 +205,7 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
     compile: openPodCompiler(values.policy),
     proxyIdentity: values.proxyIdentity,
     unknownPods: values.unknownPods,
+    resetLeaked: values["reset-leaked"],
     clock: process.hrtime.bigint,
     observe: metrics.observe,
     onCountsGone: metrics.onCountsGone,

@@ -37,6 +37,8 @@ export interface Applied {
   readonly failures: readonly Failure[];
   /** Pods whose policy is now another (or whose first), by cgroup id. */
   readonly flipped: readonly bigint[];
+  /** Those of them that had none in the kernel. */
+  readonly added: readonly bigint[];
 }
 
 export interface StoreOptions {
@@ -109,11 +111,12 @@ export class Store {
   async apply(ops: readonly Op[]): Promise<Applied> {
     const failures: Failure[] = [];
     const flipped: bigint[] = [];
+    const added: bigint[] = [];
     const attempt = (op: Op): void => {
       try {
         this.#carryOut(op);
         if (op.kind === "flip") flipped.push(op.pod);
-        if (op.kind === "add-pod" && this.#policies.has(op.pod.policy)) flipped.push(op.pod.cgroupId);
+        if (op.kind === "add-pod" && this.#policies.has(op.pod.policy)) added.push(op.pod.cgroupId);
       } catch (error) {
         failures.push({ op, error: error as Error });
       }
@@ -121,7 +124,8 @@ export class Store {
     const fence = ops.findIndex((op) => op.kind === "fence");
     const visible = fence < 0 ? ops : ops.slice(0, fence);
     visible.forEach(attempt);
-    this.#options.onVisible?.({ failures: [...failures], flipped });
+    flipped.push(...added);
+    this.#options.onVisible?.({ failures: [...failures], flipped, added });
     if (fence >= 0) {
       await this.#options.gracePeriod();
       const rest = ops.slice(fence + 1);
@@ -129,7 +133,7 @@ export class Store {
       this.#forgetCounts(new Set(rest.flatMap((op) => (op.kind === "remove-pod" ? [op.pod] : []))));
     }
     this.#early.clear();
-    return { failures, flipped };
+    return { failures, flipped, added };
   }
 
   #carryOut(op: Op): void {
