@@ -14,6 +14,7 @@ import { ensureBpffs, releaseBpffs } from "./kernel/mounts.js";
 import type { InotifyEvent, Native } from "./kernel/native.js";
 import { openLeaks } from "./leaks.js";
 import type { Logger } from "./log.js";
+import { openCleaner } from "./maps/cleaner.js";
 import { bindContract, type Contract, decodeFlow, type UnknownPods } from "./maps/contract.js";
 import { openControls } from "./maps/controls.js";
 import { decodeCount, type VerdictCount } from "./maps/counts.js";
@@ -156,6 +157,12 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     onCountsGone: (key, value) => options.onCountsGone?.(decodeCount(contract, key, value)),
   });
 
+  const cleaner = openCleaner({
+    store,
+    gracePeriod: () => native.gracePeriod(),
+    onFailures: () => reconciler.markDirty(),
+    onError: (err) => log.error({ event: "clean-failed", err }, `what is not needed could not go: ${err.message}`),
+  });
   const failed = ({ op, error }: Failure): Problem => {
     const id = "pod" in op ? (typeof op.pod === "bigint" ? op.pod : op.pod.cgroupId) : undefined;
     const pod = id === undefined ? "" : nameOf(id);
@@ -215,23 +222,27 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const snapshot = source.snapshot();
       desired = desiredState(snapshot, node, store.have, options.compile(snapshot), options.proxyIdentity);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
-      const { failures } = await store.apply(diff(store.have, desired.want));
+      const ops = diff(store.have, desired.want);
+      const { failures } = store.show(ops);
+      cleaner.unneeded(ops);
       if (fills) onFilled();
-      const wrong = [...desired.problems, ...unseen(), ...failures.map(failed)];
+      const wrong = [...desired.problems, ...unseen(), ...[...failures, ...cleaner.failures].map(failed)];
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
       // The programs are attached when the source has been read; the rest can wait until then.
       if (!fills) return;
       await ready.catch(() => {});
-      const steered = keeper.pass(store.have.pods, tracker.known, desired.proxies);
+      // Those that are about to go are not among them.
+      const pods = new Map([...store.have.pods].filter(([id]) => desired?.want.pods.has(id)));
+      const steered = keeper.pass(pods, tracker.known, desired.proxies);
       clearTimeout(again);
       if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
       const { policies } = desired.want;
-      const view = { pods: store.have.pods, namespaces: tracker.known, policies, proxies: desired.proxies };
-      unsteered = [...steered.problems, ...passthrough.pass(store.have.pods, tracker.known), ...leaks.pass(view)];
+      const view = { pods, namespaces: tracker.known, policies, proxies: desired.proxies };
+      unsteered = [...steered.problems, ...passthrough.pass(pods, tracker.known), ...leaks.pass(view)];
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
-      tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));
+      tracker.follow([...tree.pods.values()].filter((pod) => pods.has(pod.id)));
       options.observe?.reconciled(Number(options.clock() - begin) / 1e9);
     },
   });
@@ -306,6 +317,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       stopped = true;
       onFilled();
       await reconciler.stop();
+      await cleaner.settled();
       close();
     },
   };

@@ -24,6 +24,8 @@ export type Op =
   /** What the record says beside the policy. */
   | { readonly kind: "set-pod"; readonly pod: PodState; readonly slot: number; readonly policy: bigint }
   | { readonly kind: "flip"; readonly pod: bigint; readonly slot: number; readonly policy: bigint }
+  /** The entry of a pod whose record is still there: it came back before that could go. */
+  | { readonly kind: "list-pod"; readonly pod: bigint; readonly slot: number }
   /** An entry that says that the pod is known and not to be captured; of an enrolled one in the place of its own. */
   | { readonly kind: "add-outside"; readonly pod: bigint }
   | { readonly kind: "unlist-pod"; readonly pod: bigint }
@@ -74,6 +76,7 @@ function facts(pod: bigint, old: PodState | undefined, want: PodState | undefine
 export function diff(have: Have, want: Want): Op[] {
   const before: Op[] = [];
   const flips: Op[] = [];
+  const listed: Op[] = [];
   const unlisted: Op[] = [];
   const after: Op[] = [];
   const named = new Set<bigint>();
@@ -92,10 +95,12 @@ export function diff(have: Have, want: Want): Op[] {
     const { slot } = old;
     if (!sameRecord(old, pod)) before.push({ kind: "set-pod", pod, slot, policy: old.policy });
     if (old.policy !== pod.policy) flips.push({ kind: "flip", pod: pod.cgroupId, slot, policy: pod.policy });
+    if (have.unlisted?.has(pod.cgroupId)) listed.push({ kind: "list-pod", pod: pod.cgroupId, slot });
   }
   for (const old of have.pods.values()) {
     if (want.pods.has(old.cgroupId)) continue;
-    if (!outside.has(old.cgroupId)) unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
+    if (!outside.has(old.cgroupId) && !have.unlisted?.has(old.cgroupId))
+      unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
     after.push(...facts(old.cgroupId, old, undefined).after);
     after.push({ kind: "remove-pod", pod: old.cgroupId, slot: old.slot });
   }
@@ -111,6 +116,6 @@ export function diff(have: Have, want: Want): Op[] {
   }
   for (const id of have.policies.keys()) if (!named.has(id)) after.push({ kind: "remove-policy", policy: id });
 
-  const changes = [...policies, ...before, ...flips, ...unlisted];
+  const changes = [...policies, ...before, ...flips, ...listed, ...unlisted];
   return after.length === 0 ? changes : [...changes, { kind: "fence" }, ...after];
 }

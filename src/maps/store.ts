@@ -63,6 +63,7 @@ export class Store {
   readonly #options: StoreOptions;
   readonly #pods: Map<bigint, PodState & { slot: number }>;
   readonly #outside: Set<bigint>;
+  readonly #unlisted = new Set<bigint>();
   readonly #policies: Map<bigint, PolicyKeys>;
   /** Of pods whose record is not written yet. */
   readonly #early = new Map<bigint, Facts>();
@@ -75,7 +76,7 @@ export class Store {
     this.#pods = found.pods;
     this.#outside = found.outside;
     this.#policies = found.policies;
-    this.have = { pods: this.#pods, outside: this.#outside, policies: this.#policies };
+    this.have = { pods: this.#pods, outside: this.#outside, unlisted: this.#unlisted, policies: this.#policies };
     const taken = new Set([...found.pods.values()].map((pod) => pod.slot));
     for (let slot = options.maps.pod_records.info.maxEntries - 1; slot >= 0; slot--) {
       if (!taken.has(slot)) this.#free.push(slot);
@@ -104,11 +105,20 @@ export class Store {
     });
   }
 
+  /** {@link show}, a grace period, {@link clear}. */
+  async apply(ops: readonly Op[]): Promise<Applied> {
+    const fence = ops.findIndex((op) => op.kind === "fence");
+    const shown = this.show(ops);
+    if (fence < 0) return shown;
+    await this.#options.gracePeriod();
+    return { ...shown, failures: [...shown.failures, ...this.clear(ops.slice(fence + 1))] };
+  }
+
   /**
-   * Carries the operations out in order. A failed one does not stop the others: a policy that could not be
+   * Carries out, in order, what stands before the fence. A failed one does not stop the others: a policy that could not be
    * written is taken back whole, and pods that were to flip to it keep the one that they have.
    */
-  async apply(ops: readonly Op[]): Promise<Applied> {
+  show(ops: readonly Op[]): Applied {
     const failures: Failure[] = [];
     const flipped: bigint[] = [];
     const added: bigint[] = [];
@@ -125,15 +135,24 @@ export class Store {
     const visible = fence < 0 ? ops : ops.slice(0, fence);
     visible.forEach(attempt);
     flipped.push(...added);
-    this.#options.onVisible?.({ failures: [...failures], flipped, added });
-    if (fence >= 0) {
-      await this.#options.gracePeriod();
-      const rest = ops.slice(fence + 1);
-      rest.forEach(attempt);
-      this.#forgetCounts(new Set(rest.flatMap((op) => (op.kind === "remove-pod" ? [op.pod] : []))));
-    }
     this.#early.clear();
-    return { failures, flipped, added };
+    const applied = { failures, flipped, added };
+    this.#options.onVisible?.(applied);
+    return applied;
+  }
+
+  /** Carries out what stands behind the fence. @param ops none that was needed since a grace period began that is over. */
+  clear(ops: readonly Op[]): Failure[] {
+    const failures: Failure[] = [];
+    for (const op of ops) {
+      try {
+        this.#carryOut(op);
+      } catch (error) {
+        failures.push({ op, error: error as Error });
+      }
+    }
+    this.#forgetCounts(new Set(ops.flatMap((op) => (op.kind === "remove-pod" ? [op.pod] : []))));
+    return failures;
   }
 
   #carryOut(op: Op): void {
@@ -162,10 +181,17 @@ export class Store {
       case "add-outside":
         maps.pods.update(u64.encode(op.pod), u32.encode(contract.outsideSlot));
         this.#outside.add(op.pod);
+        if (this.#pods.has(op.pod)) this.#unlisted.add(op.pod);
         break;
       case "unlist-pod":
         maps.pods.delete(u64.encode(op.pod));
         this.#outside.delete(op.pod);
+        if (this.#pods.has(op.pod)) this.#unlisted.add(op.pod);
+        break;
+      case "list-pod":
+        maps.pods.update(u64.encode(op.pod), u32.encode(op.slot));
+        this.#outside.delete(op.pod);
+        this.#unlisted.delete(op.pod);
         break;
       case "remove-local":
         maps.local_addrs.delete(contract.localKey.encode(localKey(op)));
@@ -261,6 +287,7 @@ export class Store {
     const { maps, contract } = this.#options;
     maps.pod_records.update(u32.encode(slot), new Uint8Array(contract.podRecord.size));
     this.#pods.delete(id);
+    this.#unlisted.delete(id);
     this.#free.push(slot);
   }
 

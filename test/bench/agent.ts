@@ -21,7 +21,7 @@ const key = (name: string): string => `traffic.sidecar.istio.io/${name}`;
 const uidOf = (i: number): string => `5d0a7c1e-0000-4000-8000-${String(i).padStart(12, "0")}`;
 
 /** Ten ports and ten ranges; `seed` makes another policy of them. */
-function twentyRules(seed: number): Record<string, string> {
+export function twentyRules(seed: number): Record<string, string> {
   const ten = Array.from({ length: 10 }, (_, i) => i);
   return {
     [key("excludeOutboundPorts")]: ten.map((i) => 1000 + ((seed * 10 + i) % 60000)).join(","),
@@ -56,7 +56,7 @@ function memory(pid: number): number {
 }
 
 /** Seconds of CPU, user and system (proc(5), stat: fields 14 and 15, in hundredths). */
-function cpu(pid: number): number {
+export function cpu(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }

@@ -5,6 +5,7 @@ import { benchConnect } from "./connect.js";
 import { benchDns } from "./dns.js";
 import { benchInbound } from "./inbound.js";
 import { benchMetrics } from "./metrics.js";
+import { benchPods } from "./pods.js";
 import { benchRunTime } from "./runTime.js";
 
 const benches: Readonly<Record<string, (print: (text: string) => void) => Promise<unknown>>> = {
@@ -14,6 +15,7 @@ const benches: Readonly<Record<string, (print: (text: string) => void) => Promis
   bystanders: benchBystanders,
   "run-time": benchRunTime,
   agent: benchAgent,
+  pods: benchPods,
   metrics: benchMetrics,
 };
 
