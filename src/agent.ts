@@ -4,7 +4,7 @@
  * included, does the same: compute everything, write the difference.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { type Desired, desiredState, type ProxyIdentity } from "./desired.js";
+import { type Desired, desiredState, type Memory, type ProxyIdentity } from "./desired.js";
 import { type FlowStream, openFlowStream } from "./events/flowStream.js";
 import { openProblemLog } from "./events/problemLog.js";
 import { openInboundKeeper } from "./inbound.js";
@@ -117,6 +117,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   const { maps } = datapath;
 
   let desired: Desired | undefined;
+  const memory: Memory = new WeakMap();
   let attached = false;
   let sourceSynced = false;
   let stopped = false;
@@ -220,7 +221,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const fills = sourceSynced;
       const node = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
       const snapshot = source.snapshot();
-      desired = desiredState(snapshot, node, store.have, options.compile(snapshot), options.proxyIdentity);
+      desired = desiredState(snapshot, node, store.have, options.compile(snapshot), options.proxyIdentity, memory);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const ops = diff(store.have, desired.want);
       const { failures } = store.show(ops);

@@ -143,9 +143,101 @@ function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodSta
   };
 }
 
+interface Asked {
+  readonly pod: Pod;
+  readonly compiled: PodPolicy & { readonly enrolled: true };
+  readonly cgroupId: bigint;
+  readonly node: NodeView;
+  readonly have: Have;
+  readonly identity: ProxyIdentity;
+}
+
+interface EnrolledPod {
+  readonly state: PodState;
+  /** Undefined if it keeps one that the kernel has. */
+  readonly own: Policy | undefined;
+  readonly proxy: PodProxy;
+  readonly problems: readonly Problem[];
+  readonly status: PodStatus;
+}
+
+/** What was found of a pod, and from what: all of that is replaced, never changed. */
+export type Memory = WeakMap<Pod, Omit<Asked, "node" | "have"> & Seen & { readonly found: EnrolledPod }>;
+
+interface Seen {
+  readonly seen: NamespaceFacts | null | undefined;
+  readonly containers: ContainerCgroups | undefined;
+}
+
+/** Only what has changed is computed again. What the kernel holds counts while a pod has not been looked at, or is bad. */
+function remembered(memory: Memory | undefined, asked: Asked): EnrolledPod {
+  const { node, have: _, ...rest } = asked;
+  const seen = node.namespaces.get(asked.cgroupId);
+  const containers = node.containers.get(asked.cgroupId);
+  const known = memory?.get(asked.pod);
+  const same =
+    known?.compiled === asked.compiled &&
+    known.cgroupId === asked.cgroupId &&
+    known.identity === asked.identity &&
+    known.seen === seen &&
+    known.containers === containers;
+  if (same) return known.found;
+  const found = enrolledPod(asked);
+  if (seen === undefined || containers === undefined || asked.compiled.bad) memory?.delete(asked.pod);
+  else memory?.set(asked.pod, { ...rest, seen, containers, found });
+  return found;
+}
+
+function enrolledPod({ pod, compiled, cgroupId, node, have, identity }: Asked): EnrolledPod {
+  const held = have.pods.get(cgroupId);
+  const seen = namespaceOf(node, cgroupId);
+  const namespace = seen ?? heldFacts(held);
+  const { all, problems: bad } = addressesOf(pod, namespace.addresses);
+  const kept = compiled.bad ? have.pods.get(cgroupId)?.policy : undefined;
+  const keeps = kept !== undefined && have.policies.has(kept);
+  const excluded = new Set(compiled.excludeInterfaces);
+  const known = excluded.size === 0 ? [] : namespace.routes;
+  const routes = known.map((route) => ({ prefix: route.prefix, excluded: excluded.has(route.interface) }));
+  const own = routes.some((route) => route.excluded) ? withRoutes(compiled.policy, routes) : compiled.policy;
+  // The routes are not known again until the pod has been looked at: as long, what is in the kernel stays.
+  const unseen = seen === undefined && excluded.size > 0 && held !== undefined && have.policies.has(held.policy);
+  const policy = keeps ? kept : unseen ? held.policy : own.id;
+  const container = proxyContainerOf(pod, node, have, cgroupId);
+  const cgroupOnly = identity === "cgroup" && container.id !== 0n;
+  const { proxyUid, proxyGid, inboundPort } = compiled.policy;
+  const ids = { uid: proxyUid + namespace.uidBase, gid: proxyGid + namespace.gidBase };
+  const state: PodState = {
+    cgroupId,
+    policy,
+    netnsCookie: namespace.cookie,
+    proxyCgroupId: container.id,
+    proxyCgroupOnly: cgroupOnly,
+    captureIpv6: capturesIpv6(
+      [...pod.addresses.flatMap((text) => parseAddress(text) ?? []), ...all],
+      compiled.dualStack,
+    ),
+    uidBase: namespace.uidBase,
+    gidBase: namespace.gidBase,
+    ipv4: ownAddress(pod, all, 4),
+    ipv6: ownAddress(pod, all, 6),
+    localAddresses: all,
+    dnsServers: compiled.policy.dns === "resolv-conf" ? namespace.dnsServers : [],
+    excludedInterfaces: unseen
+      ? held.excludedInterfaces
+      : [...excluded].flatMap((name) => namespace.interfaces.get(name) ?? []),
+  };
+  return {
+    state,
+    own: policy === own.id ? own : undefined,
+    proxy: { inboundPort, container: container.name, ids: cgroupOnly ? undefined : ids },
+    problems: bad,
+    status: enrolledStatus(pod, state, keeps && compiled.bad),
+  };
+}
+
 /**
  * @param have what the kernel holds: a pod with a bad value keeps its policy, and while the source is not
- *   complete a pod that it does not name keeps everything.
+ *   complete a pod that it does not name keeps everything. @param memory of earlier calls.
  */
 export function desiredState(
   snapshot: Snapshot,
@@ -153,6 +245,7 @@ export function desiredState(
   have: Have,
   compile: (pod: Pod) => PodPolicy,
   identity: ProxyIdentity = "uid",
+  memory?: Memory,
 ): Desired {
   const pods = new Map<bigint, PodState>();
   const outsiders = new Set<bigint>();
@@ -184,49 +277,13 @@ export function desiredState(
       statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)", ""));
       continue;
     }
-    const held = have.pods.get(cgroup.id);
-    const seen = namespaceOf(node, cgroup.id);
-    const namespace = seen ?? heldFacts(held);
-    const { all, problems: bad } = addressesOf(pod, namespace.addresses);
-    problems.push(...bad);
-    const kept = compiled.bad ? have.pods.get(cgroup.id)?.policy : undefined;
-    const keeps = kept !== undefined && have.policies.has(kept);
-    const excluded = new Set(compiled.excludeInterfaces);
-    const known = excluded.size === 0 ? [] : namespace.routes;
-    const routes = known.map((route) => ({ prefix: route.prefix, excluded: excluded.has(route.interface) }));
-    const own = routes.some((route) => route.excluded) ? withRoutes(compiled.policy, routes) : compiled.policy;
-    // The routes are not known again until the pod has been looked at: as long, what is in the kernel stays.
-    const unseen = seen === undefined && excluded.size > 0 && held !== undefined && have.policies.has(held.policy);
-    const policy = keeps ? kept : unseen ? held.policy : own.id;
-    if (policy === own.id) policies.set(policy, own);
+    const found = remembered(memory, { pod, compiled, cgroupId: cgroup.id, node, have, identity });
+    if (found.own !== undefined) policies.set(found.own.id, found.own);
+    problems.push(...found.problems);
     names.set(cgroup.id, podName(pod));
-    const proxy = proxyContainerOf(pod, node, have, cgroup.id);
-    const cgroupOnly = identity === "cgroup" && proxy.id !== 0n;
-    const { proxyUid, proxyGid, inboundPort } = compiled.policy;
-    const ids = { uid: proxyUid + namespace.uidBase, gid: proxyGid + namespace.gidBase };
-    proxies.set(cgroup.id, { inboundPort, container: proxy.name, ids: cgroupOnly ? undefined : ids });
-    const state: PodState = {
-      cgroupId: cgroup.id,
-      policy,
-      netnsCookie: namespace.cookie,
-      proxyCgroupId: proxy.id,
-      proxyCgroupOnly: cgroupOnly,
-      captureIpv6: capturesIpv6(
-        [...pod.addresses.flatMap((text) => parseAddress(text) ?? []), ...all],
-        compiled.dualStack,
-      ),
-      uidBase: namespace.uidBase,
-      gidBase: namespace.gidBase,
-      ipv4: ownAddress(pod, all, 4),
-      ipv6: ownAddress(pod, all, 6),
-      localAddresses: all,
-      dnsServers: compiled.policy.dns === "resolv-conf" ? namespace.dnsServers : [],
-      excludedInterfaces: unseen
-        ? held.excludedInterfaces
-        : [...excluded].flatMap((name) => namespace.interfaces.get(name) ?? []),
-    };
-    pods.set(cgroup.id, state);
-    statuses.push(enrolledStatus(pod, state, keeps && compiled.bad));
+    proxies.set(cgroup.id, found.proxy);
+    pods.set(cgroup.id, found.state);
+    statuses.push(found.status);
   }
 
   if (!snapshot.complete) {

@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { desiredState, type NodeView, noNamespace } from "../src/desired.js";
+import { desiredState, type Memory, type NamespaceFacts, type NodeView, noNamespace } from "../src/desired.js";
 import type { Have, PodState } from "../src/maps/state.js";
 import { addressFromBytes, formatAddress } from "../src/model/address.js";
 import { defaultMesh } from "../src/model/mesh.js";
@@ -222,6 +222,46 @@ test("a static pod has the cgroup that its file's hash names, unless another pod
     assert.equal([...found.names], [[100n, "default/victim"]]);
     assert.match(found.problems[0]?.why ?? "", "its cgroup is that of default/victim");
     assert.is(found.problems[0]?.pod, "default/mirror");
+  }
+});
+
+test("with a memory the same is found as without, whatever changes, and what has not changed is the same object", () => {
+  const memory: Memory = new WeakMap();
+  const [a, b] = [pod("a", ["10.0.0.1"]), pod("b", ["10.0.0.2"])];
+  const view = node("uid-a", "uid-b");
+  const namespace = { ...noNamespace, cookie: 5n };
+  const namespaces = new Map<bigint, NamespaceFacts | null>([
+    [100n, namespace],
+    [101n, namespace],
+  ]);
+  const containers = new Map([100n, 101n].map((id) => [id, new Map([["app", 7n]])]));
+  const policies = new Map([
+    [a, enrolled(1n)],
+    [b, enrolled(2n)],
+  ]);
+  const at = (given?: Memory) =>
+    desiredState(
+      snapshot([a, b]),
+      { ...view, namespaces: new Map(namespaces), containers: new Map(containers) },
+      nothing,
+      (one) => policies.get(one) ?? enrolled(9n),
+      "uid",
+      given,
+    );
+  let before = at(memory);
+  for (const change of [
+    () => policies.set(b, enrolled(3n)),
+    () => namespaces.set(101n, { ...namespace, cookie: 6n }),
+    () => namespaces.set(101n, null),
+    () => namespaces.delete(101n),
+    () => containers.set(101n, new Map([["app", 8n]])),
+    () => policies.set(b, enrolled(4n, true)),
+  ]) {
+    change();
+    const now = at(memory);
+    assert.equal(now, at());
+    assert.is(now.want.pods.get(100n), before.want.pods.get(100n));
+    before = now;
   }
 });
 

@@ -72,6 +72,12 @@ function facts(pod: bigint, old: PodState | undefined, want: PodState | undefine
   return { before, after };
 }
 
+/**
+ * What is there → what was wanted and found to be the same. Neither ever changes, another state is another object, and
+ * most pods are as they were most of the time.
+ */
+const settled = new WeakMap<PodState, PodState>();
+
 /** @returns no operation at all when `have` is what is wanted. */
 export function diff(have: Have, want: Want): Op[] {
   const before: Op[] = [];
@@ -85,6 +91,7 @@ export function diff(have: Have, want: Want): Op[] {
   for (const pod of want.pods.values()) {
     named.add(pod.policy);
     const old = have.pods.get(pod.cgroupId);
+    if (old !== undefined && settled.get(old) === pod && !have.unlisted?.has(pod.cgroupId)) continue;
     const changed = facts(pod.cgroupId, old, pod);
     before.push(...changed.before);
     after.push(...changed.after);
@@ -93,7 +100,9 @@ export function diff(have: Have, want: Want): Op[] {
       continue;
     }
     const { slot } = old;
-    if (!sameRecord(old, pod)) before.push({ kind: "set-pod", pod, slot, policy: old.policy });
+    const same = sameRecord(old, pod);
+    if (same && old.policy === pod.policy && changed.before.length + changed.after.length === 0) settled.set(old, pod);
+    if (!same) before.push({ kind: "set-pod", pod, slot, policy: old.policy });
     if (old.policy !== pod.policy) flips.push({ kind: "flip", pod: pod.cgroupId, slot, policy: pod.policy });
     if (have.unlisted?.has(pod.cgroupId)) listed.push({ kind: "list-pod", pod: pod.cgroupId, slot });
   }
