@@ -87,7 +87,7 @@ function explainPinned(pins: Pins, cgroupId: bigint, question: Question): Explan
   for (let attempt = 0; attempt < 2; attempt++) {
     const pods = readPods(maps, contract);
     const pod = pods.get(cgroupId);
-    if (!pods.has(cgroupId)) return explainOutside("it has no entry in the kernel's map pods");
+    if (!pods.has(cgroupId)) return explainOutside("no entry in the kernel's map pods enrols it");
     if (pod === undefined) return refused("its record is another pod's", "pod_records");
     const policy = readPolicy(maps, contract, pod.policy);
     if (policy !== undefined) return explainPolicy(policy, pod, question);
