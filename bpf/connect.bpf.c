@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * connect(): find the pod, decide, and on a redirect remember on the socket what was asked, take the pod's
- * own address as the source, and go to the proxy instead. getpeername() then tells what was asked.
+ * own address as the source, and go to the proxy instead. peer.bpf.c then tells what was asked.
  *
  * Of an AF_INET6 socket a v4-mapped destination is IPv4: Java, Go and Node.js connect so.
  */
@@ -10,7 +10,7 @@
 #include <linux/in6.h>
 #include <linux/errno.h>
 #include "proxy_address.h"
-#include "record.h"
+#include "unknown.h"
 
 #define CALL_REFUSED 0
 #define CALL_ALLOWED 1
@@ -82,7 +82,19 @@ static __always_inline struct decision decide_call(struct bpf_sock_addr *ctx, st
 	return d;
 }
 
-/* Open: under the root, but of no pod that the agent has enrolled. Other protocols are not captured. */
+/* @return whether connect() may go on. */
+static __always_inline int call_of_unknown(struct bpf_sock_addr *ctx, struct request *r)
+{
+	struct decision d = decide_unknown(bpf_get_netns_cookie(ctx));
+
+	record_unknown(r, ctx->sk->src_port, d);
+	if (d.verdict == VERDICT_DENY)
+		return refuse(-EPERM);
+	forget(ctx);
+	return CALL_ALLOWED;
+}
+
+/* Open: of a pod that the agent knows and has not enrolled. Other protocols are not captured. */
 static __always_inline bool is_others(const struct bpf_sock_addr *ctx, const struct caller *caller)
 {
 	return !caller->pod || (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP);
@@ -122,14 +134,31 @@ static __always_inline bool needs_source(const struct bpf_sock_addr *ctx, const 
 	return r->source.family == FAMILY_NONE && (r->protocol == IPPROTO_TCP || !ctx->sk->src_port);
 }
 
+static __always_inline struct request request_ipv4(const struct bpf_sock_addr *ctx)
+{
+	struct request r = {.protocol = ctx->protocol, .port = bpf_ntohs(ctx->user_port)};
+
+	/* An AF_INET6 socket of UDP comes here too when it is given an AF_INET address. */
+	r.source = bound_source(ctx->sk, ctx->sk->family == AF_INET6);
+	r.destination = address_ipv4(ctx->user_ip4);
+	/* The kernel takes 0.0.0.0 for the socket's own address. */
+	if (address_is_unspecified(&r.destination))
+		r.destination = r.source.family == FAMILY_IPV4 ? r.source : address_ipv4(IPV4_LOOPBACK);
+	return r;
+}
+
 SEC("cgroup/connect4")
 int shunt_connect4(struct bpf_sock_addr *ctx)
 {
 	struct caller caller = find_caller();
-	struct request r = {};
+	struct request r;
 	struct decision d;
 	int error;
 
+	if (is_in_unknown_pod(&caller)) {
+		r = request_ipv4(ctx);
+		return call_of_unknown(ctx, &r);
+	}
 	if (is_others(ctx, &caller))
 		return CALL_ALLOWED;
 	if (!caller.record) {
@@ -137,16 +166,8 @@ int shunt_connect4(struct bpf_sock_addr *ctx)
 		count(COUNTER_RECORD_FOREIGN);
 		return refuse(-EPERM);
 	}
+	r = request_ipv4(ctx);
 	r.pod = caller.pod;
-	r.protocol = ctx->protocol;
-	r.port = bpf_ntohs(ctx->user_port);
-	/* An AF_INET6 socket of UDP comes here too when it is given an AF_INET address. */
-	r.source = bound_source(ctx->sk, ctx->sk->family == AF_INET6);
-	r.destination = address_ipv4(ctx->user_ip4);
-	/* The kernel takes 0.0.0.0 for the socket's own address. */
-	if (address_is_unspecified(&r.destination))
-		r.destination = r.source.family == FAMILY_IPV4 ? r.source : address_ipv4(IPV4_LOOPBACK);
-
 	d = decide_call(ctx, &caller, &r, &error);
 	if (d.verdict == VERDICT_DENY)
 		return refuse(error);
@@ -159,14 +180,36 @@ int shunt_connect4(struct bpf_sock_addr *ctx)
 	return CALL_ALLOWED;
 }
 
+static __always_inline struct request request_ipv6(const struct bpf_sock_addr *ctx)
+{
+	struct request r = {.protocol = ctx->protocol, .port = bpf_ntohs(ctx->user_port)};
+
+	r.source = bound_source(ctx->sk, true);
+	r.destination = address_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]);
+	if (!address_is_unspecified(&r.destination))
+		return r;
+	/* Linux 6.18, tcp_v6_connect(): :: is ::1, or ::ffff:127.0.0.1 where the socket is bound to a mapped address. */
+	if (r.destination.family == FAMILY_IPV4)
+		r.destination = r.source.family == FAMILY_IPV4 ? r.source : address_ipv4(IPV4_LOOPBACK);
+	else if (r.source.family == FAMILY_IPV4)
+		r.destination = address_ipv4(IPV4_LOOPBACK);
+	else
+		r.destination.words[3] = bpf_htonl(1);
+	return r;
+}
+
 SEC("cgroup/connect6")
 int shunt_connect6(struct bpf_sock_addr *ctx)
 {
 	struct caller caller = find_caller();
-	struct request r = {};
+	struct request r;
 	struct decision d;
 	int error;
 
+	if (is_in_unknown_pod(&caller)) {
+		r = request_ipv6(ctx);
+		return call_of_unknown(ctx, &r);
+	}
 	if (is_others(ctx, &caller))
 		return CALL_ALLOWED;
 	if (!caller.record) {
@@ -174,21 +217,8 @@ int shunt_connect6(struct bpf_sock_addr *ctx)
 		count(COUNTER_RECORD_FOREIGN);
 		return refuse(-EPERM);
 	}
+	r = request_ipv6(ctx);
 	r.pod = caller.pod;
-	r.protocol = ctx->protocol;
-	r.port = bpf_ntohs(ctx->user_port);
-	r.source = bound_source(ctx->sk, true);
-	r.destination = address_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]);
-	/* Linux 6.18, tcp_v6_connect(): :: is ::1, or ::ffff:127.0.0.1 where the socket is bound to a mapped address. */
-	if (address_is_unspecified(&r.destination)) {
-		if (r.destination.family == FAMILY_IPV4)
-			r.destination =
-				r.source.family == FAMILY_IPV4 ? r.source : address_ipv4(IPV4_LOOPBACK);
-		else if (r.source.family == FAMILY_IPV4)
-			r.destination = address_ipv4(IPV4_LOOPBACK);
-		else
-			r.destination.words[3] = bpf_htonl(1);
-	}
 
 	d = decide_call(ctx, &caller, &r, &error);
 	if (d.verdict == VERDICT_DENY)
@@ -211,35 +241,6 @@ int shunt_connect6(struct bpf_sock_addr *ctx)
 		ctx->user_ip6[3] = bpf_htonl(1);
 	}
 	ctx->user_port = bpf_htons(d.target_port);
-	return CALL_ALLOWED;
-}
-
-SEC("cgroup/getpeername4")
-int shunt_getpeername4(struct bpf_sock_addr *ctx)
-{
-	const struct origin *origin = bpf_sk_storage_get(&origins, ctx->sk, 0, 0);
-
-	if (origin && origin->role == ORIGIN_ASKED && origin->address.family == FAMILY_IPV4) {
-		ctx->user_ip4 = origin->address.words[0];
-		ctx->user_port = bpf_htons(origin->port);
-	}
-	return CALL_ALLOWED;
-}
-
-SEC("cgroup/getpeername6")
-int shunt_getpeername6(struct bpf_sock_addr *ctx)
-{
-	const struct origin *origin = bpf_sk_storage_get(&origins, ctx->sk, 0, 0);
-	bool ipv4;
-
-	if (!origin || origin->role != ORIGIN_ASKED)
-		return CALL_ALLOWED;
-	ipv4 = origin->address.family == FAMILY_IPV4;
-	ctx->user_ip6[0] = ipv4 ? 0 : origin->address.words[0];
-	ctx->user_ip6[1] = ipv4 ? 0 : origin->address.words[1];
-	ctx->user_ip6[2] = ipv4 ? bpf_htonl(0xffff) : origin->address.words[2];
-	ctx->user_ip6[3] = ipv4 ? origin->address.words[0] : origin->address.words[3];
-	ctx->user_port = bpf_htons(origin->port);
 	return CALL_ALLOWED;
 }
 

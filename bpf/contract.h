@@ -69,6 +69,11 @@ enum pod_flag {
 	POD_FLAG_PROXY_CGROUP_ONLY = 2, /* who runs elsewhere than in the proxy's cgroup is an application */
 };
 
+/* What an entry of pods says instead of a slot of pod_records. */
+enum pod_slot {
+	POD_SLOT_OUTSIDE = 0x7fffffff, /* the agent knows the pod, and it is not to be captured */
+};
+
 /*
  * An element of an ARRAY, because an element of a hash is reused at once when it is deleted: a reader would
  * see another key's value. It repeats the cgroup id, so that a reader knows whose record it holds.
@@ -269,13 +274,20 @@ enum counter {
 	COUNTERS,
 };
 
-/* One element, written by the agent with single stores. */
+/* What becomes of calls from pods that the agent does not know. */
+enum unknown_pods {
+	UNKNOWN_PODS_ALLOW,
+	UNKNOWN_PODS_DENY,
+};
+
+/* One element, written by the agent with single stores. It stays as it is while no agent runs. */
 struct control {
 	__u64 first_level; /* of the hierarchy, from its true root: the level right below the attached cgroup */
 	__u64 pod_levels;    /* bit n: there are pods whose cgroup is at first_level + n */
 	__u64 flow_interval; /* 0: no flows, 1: all, n: one of n */
+	__u64 unknown_pods;  /* enum unknown_pods */
 };
-SHUNT_ASSERT_SIZE(struct control, 24);
+SHUNT_ASSERT_SIZE(struct control, 32);
 
 struct flow {
 	__u64 time;	       /* ns, CLOCK_MONOTONIC */

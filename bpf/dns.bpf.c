@@ -11,8 +11,8 @@
 #include <linux/bpf.h>
 #include <linux/in.h>
 #include <linux/errno.h>
-#include "record.h"
 #include "socket.h"
+#include "unknown.h"
 
 #define CALL_REFUSED 0
 #define CALL_ALLOWED 1
@@ -100,6 +100,11 @@ int shunt_sendmsg4(struct bpf_sock_addr *ctx)
 	__u32 index = 0;
 	int refused;
 
+	if (source)
+		r.source = address_ipv4(source);
+	r.destination = address_ipv4(destination ? destination : IPV4_LOOPBACK);
+	if (is_unknown_refused(ctx, &r))
+		return refuse(-EPERM);
 	/* The proxy's answer. Whoever else sends from its port to such an address only fools itself. */
 	if ((bpf_ntohl(destination) & DNS_SOURCE_MASK) == DNS_SOURCE && ctx->sk->src_port == PROXY_DNS_PORT) {
 		ctx->msg_src_ip4 = destination;
@@ -107,9 +112,6 @@ int shunt_sendmsg4(struct bpf_sock_addr *ctx)
 	}
 	if (r.port != DNS_PORT)
 		return CALL_ALLOWED;
-	if (source)
-		r.source = address_ipv4(source);
-	r.destination = address_ipv4(destination ? destination : IPV4_LOOPBACK);
 	if (!steer(ctx, &r, &index, &refused))
 		return refused ? refuse(refused) : CALL_ALLOWED;
 	if (is_numbered(&r) && index < DNS_SERVERS)
@@ -126,13 +128,15 @@ int shunt_sendmsg6(struct bpf_sock_addr *ctx)
 	__u32 index = 0;
 	int refused;
 
-	/* A v4-mapped destination comes to sendmsg4. */
-	if (r.port != DNS_PORT)
-		return CALL_ALLOWED;
 	r.source = bound_source(ctx->sk, true);
 	r.destination = address_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]);
 	if (address_is_unspecified(&r.destination) && r.destination.family == FAMILY_IPV6)
 		r.destination.words[3] = bpf_htonl(1);
+	if (is_unknown_refused(ctx, &r))
+		return refuse(-EPERM);
+	/* A v4-mapped destination comes to sendmsg4. */
+	if (r.port != DNS_PORT)
+		return CALL_ALLOWED;
 	if (!steer(ctx, &r, &index, &refused))
 		return refused ? refuse(refused) : CALL_ALLOWED;
 	ctx->user_ip6[0] = 0;

@@ -10,7 +10,7 @@
 #include <bpf/bpf_helpers.h>
 #include "contract.h"
 
-/* cgroup id -> slot of pod_records */
+/* cgroup id -> slot of pod_records, or enum pod_slot */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 2048);

@@ -29,8 +29,9 @@ static __always_inline const struct control *control(void)
 }
 
 struct caller {
-	__u64 pod;			 /* cgroup id; 0: the task is in no pod that is known */
+	__u64 pod;			 /* cgroup id; 0: the task is in no pod that is enrolled */
 	__u32 level;			 /* of the pod's cgroup */
+	bool outside;			 /* in a pod that is known and not enrolled */
 	const struct pod_record *record; /* NULL with a pod: its slot is another's by now */
 };
 
@@ -61,6 +62,10 @@ static __always_inline struct caller find_caller(void)
 		slot = bpf_map_lookup_elem(&pods, &id);
 		if (!slot)
 			continue;
+		if (*slot == POD_SLOT_OUTSIDE) {
+			caller.outside = true;
+			return caller;
+		}
 		caller.pod = id;
 		caller.level = level;
 		caller.record = bpf_map_lookup_elem(&pod_records, slot);
@@ -69,6 +74,17 @@ static __always_inline struct caller find_caller(void)
 		return caller;
 	}
 	return caller;
+}
+
+/*
+ * In a pod that the agent has not entered: kubelet puts nothing but pods below their root, so who is below it and in no
+ * pod that is known is in an unknown one. No entry is needed for that, which could come too late.
+ */
+static __always_inline bool is_in_unknown_pod(const struct caller *caller)
+{
+	const struct control *c = control();
+
+	return !caller->pod && !caller->outside && c && bpf_get_current_ancestor_cgroup_id(c->first_level);
 }
 
 /* A pod's sockets are those of its own network namespace; the host's never are. */
@@ -94,6 +110,7 @@ static long is_pod_of_netns(__u32 index, struct netns_search *search)
 		return 0;
 	id = record->cgroup_id;
 	slot = bpf_map_lookup_elem(&pods, &id);
+	/* An outside pod's slot is no index. */
 	if (!slot || *slot != index)
 		return 0;
 	search->found.pod = id;

@@ -13,6 +13,8 @@ const volatile struct {
 	enum direction direction;
 	enum family family;
 	enum pod_flag pod_flag;
+	enum pod_slot pod_slot;
+	enum unknown_pods unknown_pods;
 	enum policy_flag policy_flag;
 	enum local_flag local_flag;
 	enum range_key_bits range_key_bits;

@@ -29,6 +29,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exportNetns(env, exports);
   exportNetwatch(env, exports);
   exportSocket(env, exports);
+  exportTcpSockets(env, exports);
   exportSystem(env, exports);
   exportProbe(env, exports);
   return exports;

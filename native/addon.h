@@ -42,6 +42,7 @@ void exportInotify(Napi::Env env, Napi::Object exports);
 void exportProbe(Napi::Env env, Napi::Object exports);
 void exportRing(Napi::Env env, Napi::Object exports);
 void exportSocket(Napi::Env env, Napi::Object exports);
+void exportTcpSockets(Napi::Env env, Napi::Object exports);
 void exportSystem(Napi::Env env, Napi::Object exports);
 
 } // namespace shunt

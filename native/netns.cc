@@ -41,6 +41,19 @@ void NetnsJob::enter() {
   inside();
 }
 
+bool NetnsJob::isNamespace(uint32_t inode) {
+  struct stat here {};
+  if (stat("/proc/thread-self/ns/net", &here) < 0) {
+    failed("stat");
+    return false;
+  }
+  if (here.st_ino == inode)
+    return true;
+  errno = ESTALE;
+  failed("setns");
+  return false;
+}
+
 void NetnsJob::failed(const char *syscall) {
   failure_ = {.syscall = syscall, .subject = path_, .error = errno};
 }
@@ -130,14 +143,8 @@ private:
   };
 
   void inside() override {
-    // The process may have gone, and its number to another one: nobody else's lo is ours to change.
-    struct stat here {};
-    if (stat("/proc/thread-self/ns/net", &here) < 0)
-      return failed("stat");
-    if (here.st_ino != inode_) {
-      errno = ESTALE;
-      return failed("setns");
-    }
+    if (!isNamespace(inode_))
+      return;
     Fd socket(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket)
       return failed("socket");

@@ -15,6 +15,10 @@ protected:
 
   /// On a thread that is in the namespace and ends afterwards.
   virtual void inside() = 0;
+  /// In `inside()`: whether it is the namespace with this inode. If not, that is the failure: the
+  /// process may have gone, and its number to another one, and nobody else's namespace is ours to
+  /// change.
+  bool isNamespace(uint32_t inode);
   /// Takes errno.
   void failed(const char *syscall);
 

@@ -13,8 +13,10 @@ import { type Datapath, openDatapath, pinDirectory, programs } from "./kernel/da
 import { openInbound } from "./kernel/inbound.js";
 import { ensureBpffs, releaseBpffs } from "./kernel/mounts.js";
 import type { InotifyEvent, Native } from "./kernel/native.js";
+import { openLeaks } from "./leaks.js";
 import type { Logger } from "./log.js";
-import { bindContract, type Contract, decodeFlow } from "./maps/contract.js";
+import { openCleaner } from "./maps/cleaner.js";
+import { bindContract, type Contract, decodeFlow, type UnknownPods } from "./maps/contract.js";
 import { openControls } from "./maps/controls.js";
 import { decodeCount, type VerdictCount } from "./maps/counts.js";
 import { diff } from "./maps/diff.js";
@@ -49,10 +51,14 @@ export interface AgentOptions {
   /** Called with every snapshot. */
   readonly compile: PodCompiler;
   readonly proxyIdentity: ProxyIdentity;
+  /** What becomes of calls from pods of which there is no Pod object yet; `allow` if it is not said. */
+  readonly unknownPods?: UnknownPods;
+  /** Ends connections that a pod has made around its proxy before it had a policy. */
+  readonly resetLeaked?: boolean;
   /** ns, CLOCK_MONOTONIC. */
   readonly clock: () => bigint;
   /** Seconds that a pass took, and seconds from a change that was seen to its policy in the kernel, once a pod. */
-  readonly observe?: { reconciled(seconds: number): void; visible(seconds: number): void };
+  readonly observe?: { reconciled(seconds: number): void; visible(seconds: number): void; reset(count: number): void };
   /** The last count of a pod that goes. */
   readonly onCountsGone?: (count: VerdictCount) => void;
 }
@@ -136,7 +142,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     maps,
     contract,
     gracePeriod: () => native.gracePeriod(),
-    onVisible: ({ flipped }: Applied) => {
+    onVisible: ({ flipped, added }: Applied) => {
+      if (options.resetLeaked) leaks.arrived(added);
       const at = options.clock();
       const latency = Number(at - changed) / 1e6;
       for (const _ of flipped) options.observe?.visible(latency / 1e3);
@@ -152,6 +159,12 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     onCountsGone: (key, value) => options.onCountsGone?.(decodeCount(contract, key, value)),
   });
 
+  const cleaner = openCleaner({
+    store,
+    gracePeriod: () => native.gracePeriod(),
+    onFailures: () => reconciler.markDirty(),
+    onError: (err) => log.error({ event: "clean-failed", err }, `what is not needed could not go: ${err.message}`),
+  });
   const failed = ({ op, error }: Failure): Problem => {
     const id = "pod" in op ? (typeof op.pod === "bigint" ? op.pod : op.pod.cgroupId) : undefined;
     const pod = id === undefined ? "" : nameOf(id);
@@ -182,6 +195,19 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     onChange: () => reconciler.markDirty(),
   });
 
+  const leaks = openLeaks({
+    native,
+    pathOf,
+    findProcess: (pod, netns) => processInNamespace(pathOf(pod) ?? "", netns),
+    nameOf,
+    onReset(pod, count, to) {
+      options.observe?.reset(count);
+      log.info({ event: "reset", pod: nameOf(pod), count, to }, `${count} connections around the proxy were reset`);
+    },
+    onChange: () => reconciler.markDirty(),
+  });
+  onClose(() => leaks.close());
+
   let onFilled = (): void => {};
   const filled = new Promise<void>((resolve) => {
     onFilled = resolve;
@@ -194,25 +220,31 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const begin = options.clock();
       changed = since;
       const fills = sourceSynced;
-      const view = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
+      const node = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
       const snapshot = source.snapshot();
-      desired = desiredState(snapshot, view, store.have, options.compile(snapshot), options.proxyIdentity, known);
+      desired = desiredState(snapshot, node, store.have, options.compile(snapshot), options.proxyIdentity, known);
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
-      const { failures } = await store.apply(diff(store.have, desired.want));
+      const ops = diff(store.have, desired.want);
+      const { failures } = store.show(ops);
+      cleaner.unneeded(ops);
       if (fills) onFilled();
-      const wrong = [...desired.problems, ...unseen(), ...failures.map(failed)];
+      const wrong = [...desired.problems, ...unseen(), ...[...failures, ...cleaner.failures].map(failed)];
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
       // The programs are attached when the source has been read; the rest can wait until then.
       if (!fills) return;
       await ready.catch(() => {});
-      const steered = keeper.pass(store.have.pods, tracker.known, desired.proxies);
+      // Those that are about to go are not among them.
+      const pods = new Map([...store.have.pods].filter(([id]) => desired?.want.pods.has(id)));
+      const steered = keeper.pass(pods, tracker.known, desired.proxies);
       clearTimeout(again);
       if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
-      unsteered = [...steered.problems, ...passthrough.pass(store.have.pods, tracker.known)];
+      const { policies } = desired.want;
+      const view = { pods, namespaces: tracker.known, policies, proxies: desired.proxies };
+      unsteered = [...steered.problems, ...passthrough.pass(pods, tracker.known), ...leaks.pass(view)];
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
-      tracker.follow([...tree.pods.values()].filter((pod) => store.have.pods.has(pod.id)));
+      tracker.follow([...tree.pods.values()].filter((pod) => pods.has(pod.id)));
       options.observe?.reconciled(Number(options.clock() - begin) / 1e9);
     },
   });
@@ -253,6 +285,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     await filled;
     // Maps that were not filled must not take the place of a predecessor's.
     if (stopped) throw new Error("the agent was stopped before it was ready");
+    // Not before: who is known has an entry now. Until then a predecessor's word stands.
+    controls.setUnknownPods(options.unknownPods ?? "allow");
     const { adopted } = datapath.attach();
     attached = true;
     const { pods, policies } = store.have;
@@ -285,6 +319,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       stopped = true;
       onFilled();
       await reconciler.stop();
+      await cleaner.settled();
       close();
     },
   };

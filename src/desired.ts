@@ -51,6 +51,7 @@ export function desiredState(
   known: KnownPods = new WeakMap(),
 ): Desired {
   const pods = new Map<bigint, PodState>();
+  const outsiders = new Set<bigint>();
   const policies = new Map<bigint, Policy>();
   const names = new Map<bigint, string>();
   const proxies = new Map<bigint, PodProxy>();
@@ -62,6 +63,8 @@ export function desiredState(
     const compiled = compile(pod);
     problems.push(...compiled.problems);
     if (!compiled.enrolled) {
+      const cgroup = claims.get(pod.cgroupUid) === pod ? node.cgroups.get(pod.cgroupUid) : undefined;
+      if (cgroup !== undefined) outsiders.add(cgroup.id);
       statuses.push(outside(pod, "not-enrolled", compiled.why, compiled.cause));
       continue;
     }
@@ -96,7 +99,9 @@ export function desiredState(
   if (!snapshot.complete) {
     const alive = new Set([...node.cgroups.values()].map((cgroup) => cgroup.id));
     for (const pod of have.pods.values())
-      if (!pods.has(pod.cgroupId) && alive.has(pod.cgroupId)) pods.set(pod.cgroupId, pod);
+      if (!pods.has(pod.cgroupId) && !outsiders.has(pod.cgroupId) && alive.has(pod.cgroupId))
+        pods.set(pod.cgroupId, pod);
+    for (const id of have.outside ?? []) if (!pods.has(id) && alive.has(id)) outsiders.add(id);
   }
-  return { want: { pods, policies }, problems, names, proxies, pods: statuses };
+  return { want: { pods, outside: outsiders, policies }, problems, names, proxies, pods: statuses };
 }

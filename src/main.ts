@@ -61,7 +61,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   },
   async doctor() {
     const { doctor, doctorHelp } = await import("./cli/doctor.js");
-    return { help: doctorHelp, run: (args) => (doctor(args, print) ? 0 : 3) };
+    return { help: doctorHelp, run: async (args) => ((await doctor(args, print)) ? 0 : 3) };
   },
   async wait() {
     const { wait, waitHelp } = await import("./cli/wait.js");

@@ -24,6 +24,7 @@ export interface Reconciler {
 export function openReconciler(options: ReconcilerOptions): Reconciler {
   let dirtySince: bigint | undefined;
   let running: Promise<void> | undefined;
+  let active = false;
   let stopped = false;
   let wake: () => void = () => {};
 
@@ -47,13 +48,22 @@ export function openReconciler(options: ReconcilerOptions): Reconciler {
     }
   };
 
+  const start = (): void => {
+    if (stopped || active || dirtySince === undefined) return;
+    // Before the first pass, which may itself mark something dirty.
+    active = true;
+    running = run().finally(() => {
+      active = false;
+      running = undefined;
+      // What came when the last look at it was over.
+      start();
+    });
+  };
+
   return {
     markDirty() {
       dirtySince ??= options.clock();
-      if (stopped) return;
-      running ??= run().finally(() => {
-        running = undefined;
-      });
+      start();
     },
     settled: () => running ?? Promise.resolve(),
     async stop() {

@@ -61,6 +61,7 @@ test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
     compile,
   );
   assert.equal([...want.pods.keys()], [100n]);
+  assert.equal([...(want.outside ?? [])], []);
   assert.equal([...want.policies.keys()], [1n]);
   assert.equal(
     pods.map(({ name, state, why, cause }) => [name, state, why, cause]),
@@ -223,6 +224,25 @@ test("the proxy: its container's cgroup once status and node both know it; alone
     policies: new Set([1n]),
   };
   assert.is(look(new Map(), "uid", held)[0], 9n, "what a predecessor found");
+});
+
+test("a known pod that is not enrolled has an entry that says so; while something cannot be read, it stays", () => {
+  const out: PodPolicy = { enrolled: false, cause: "no-proxy", why: "no proxy", problems: [] };
+  const at = (pods: readonly Pod[], have: Have, complete: boolean, policyOf = (): PodPolicy => out) =>
+    desiredState(snapshot(pods, complete), node("uid-a", "uid-b"), have, policyOf).want;
+  const first = at([pod("a")], nothing, true);
+  assert.equal([[...first.pods.keys()], [...(first.outside ?? [])]], [[], [100n]]);
+  // 102 has no cgroup any more.
+  const have: Have = { pods: new Map(), outside: new Set([100n, 101n, 102n]), policies: new Set() };
+  assert.equal([...(at([pod("a")], have, false).outside ?? [])], [100n, 101n]);
+  assert.equal([...(at([pod("a")], have, true).outside ?? [])], [100n]);
+  const now = at([pod("a")], have, false, () => enrolled(1n));
+  assert.equal([[...now.pods.keys()], [...(now.outside ?? [])]], [[100n], [101n]]);
+  const before: Have = { pods: new Map([[100n, record(100n, 1n)]]), policies: new Set([1n]) };
+  const left = at([pod("a")], before, false);
+  assert.equal([[...left.pods.keys()], [...(left.outside ?? [])]], [[], [100n]], "it is told that it is none of ours");
+  const mirror = { ...pod("c"), cgroupUid: "uid-a" };
+  assert.equal([...(at([mirror], nothing, true).outside ?? [])], [100n], "a static pod has the cgroup of its hash");
 });
 
 test("a static pod has the cgroup that its file's hash names, unless another pod bears that uid itself", () => {

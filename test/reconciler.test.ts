@@ -85,4 +85,42 @@ test("stop lets the pass end and begins no other, also while it waits to try aga
   await failing.stop();
 });
 
+test("what comes at any moment around the end of a pass is one more, however short the pass", async () => {
+  for (let turns = 0; turns < 20; turns++) {
+    let passes = 0;
+    const reconciler = openReconciler({
+      clock: () => 0n,
+      retry: 1,
+      onError: assert.unreachable,
+      async pass() {
+        passes++;
+      },
+    });
+    reconciler.markDirty();
+    for (let i = 0; i < turns; i++) await undefined;
+    const before = passes;
+    reconciler.markDirty();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(passes > before, `marked ${turns} turns after the first time`);
+  }
+});
+
+test("a pass that marks itself dirty is followed by another, and not entered twice", async () => {
+  let [passes, inside] = [0, 0];
+  const reconciler = openReconciler({
+    clock: () => 0n,
+    retry: 1,
+    onError: assert.unreachable,
+    async pass() {
+      assert.is(++inside, 1);
+      if (++passes < 3) reconciler.markDirty();
+      await undefined;
+      inside--;
+    },
+  });
+  reconciler.markDirty();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.is(passes, 3);
+});
+
 test.run();

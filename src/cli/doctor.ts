@@ -6,6 +6,7 @@ import { artifact } from "../kernel/artifact.js";
 import { pinDirectory } from "../kernel/datapath.js";
 import { findCgroup2, readMounts } from "../kernel/mounts.js";
 import { type Native, native } from "../kernel/native.js";
+import { cannotReset } from "../kernel/tcpSockets.js";
 import { bindContract } from "../maps/contract.js";
 import { readCounters } from "../maps/counts.js";
 import { findPodRoots } from "../node/root.js";
@@ -50,6 +51,12 @@ function kernelChecks(addon: Native): Check[] {
       }),
     ),
   ];
+}
+
+/** What only a flag needs. */
+async function flagChecks(addon: Native): Promise<Check[]> {
+  const why = await cannotReset(addon);
+  return [{ name: "--reset-leaked", state: why === "" ? "ok" : "note", detail: why || "SOCK_DESTROY" }];
 }
 
 function mountChecks(bpffs: string): Check[] {
@@ -123,7 +130,7 @@ function limitChecks(addon: Native, bpffs: string): Check[] {
 }
 
 /** @returns whether the agent can run here. */
-export function doctor(args: readonly string[], print: (text: string) => void): boolean {
+export async function doctor(args: readonly string[], print: (text: string) => void): Promise<boolean> {
   const values = parseOptions("doctor", args, {
     "cgroup-root": { type: "string" },
     bpffs: { type: "string", default: defaultBpffs },
@@ -136,6 +143,7 @@ export function doctor(args: readonly string[], print: (text: string) => void): 
     ...(root
       ? [
           ...kernelChecks(addon),
+          ...(await flagChecks(addon)),
           ...mountChecks(values.bpffs),
           ...neighbourChecks(addon, values["cgroup-root"]),
           ...limitChecks(addon, values.bpffs),

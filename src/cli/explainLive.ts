@@ -85,7 +85,7 @@ async function explainPinned(pins: Pins, cgroupId: bigint, question: Question): 
   for (let attempt = 0; attempt < 2; attempt++) {
     const pods = readPods(maps, contract);
     const pod = pods.get(cgroupId);
-    if (!pods.has(cgroupId)) return { explanation: explainOutside("it has no entry in the kernel's map pods") };
+    if (!pods.has(cgroupId)) return { explanation: explainOutside("no entry in the kernel's map pods enrols it") };
     if (pod === undefined) return refused("its record is another pod's", "pod_records");
     const policy = readPolicy(maps, contract, pod.policy);
     const cgroup = pins.cgroups.find(({ id }) => id === cgroupId)?.path ?? "";

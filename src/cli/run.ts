@@ -8,10 +8,13 @@ import { keepHeapSmall } from "../heap.js";
 import { artifact, sources } from "../kernel/artifact.js";
 import { compileObject } from "../kernel/compile.js";
 import { type Native, native } from "../kernel/native.js";
+import { cannotReset } from "../kernel/tcpSockets.js";
 import { makeLogger } from "../log.js";
+import type { UnknownPods } from "../maps/contract.js";
 import { parseDetail } from "../metrics/detail.js";
 import { openMetrics } from "../metrics/registry.js";
 import { agentView } from "../metrics/view.js";
+import { isPodRoot } from "../node/root.js";
 import { openPodCompiler } from "../policy/podCompiler.js";
 import { openControl } from "../web/control.js";
 import { defaultControl } from "../web/controlClient.js";
@@ -42,6 +45,11 @@ the pod runs in. Ends on SIGTERM or Ctrl-C; traffic stays steered as it is then.
   --metrics-detail D pod, workload or node: whose name the series of connections bear (default: pod)
   --proxy-identity I uid: the proxy is who runs in its container's cgroup or under its uid or gid. cgroup: once
                      that cgroup is known, nobody else is, so an application may run under the uid (default: uid)
+  --unknown-pods W   what becomes of connections of pods that the agent has not heard of yet: allow, and they are
+                     counted, or deny. deny stays in force while no agent runs, until "shunt unload" or an agent
+                     that allows; pods with the host's network pass (default: allow)
+  --reset-leaked     when a pod gets its first policy, end the connections that it has made around its proxy before
+                     and that the policy would have led to it: the application sees ECONNABORTED
   --dns WHICH        in pods that capture DNS, queries to which servers go to the proxy: all, or those of the pod's
                      resolv-conf (default: all)
 ${policyFlagsHelp}  --compile          compile the programs on this machine, with clang, instead of using the built ones
@@ -59,6 +67,8 @@ const options = {
   "metrics-detail": { type: "string", default: "pod" },
   dns: { type: "string", default: "all" },
   "proxy-identity": { type: "string", default: "uid" },
+  "unknown-pods": { type: "string", default: "allow" },
+  "reset-leaked": { type: "boolean", default: false },
   ...policyFlags,
   compile: { type: "boolean", default: false },
   "compile-cache": { type: "string", default: "/var/cache/shunt" },
@@ -91,6 +101,19 @@ function checkCgroup(path: string): void {
   throw new UsageError(`shunt run: --cgroup-root ${path} is not a directory of cgroup2`);
 }
 
+/** Who is below the root and in no known pod is refused: below another directory that could be all of the machine. */
+function checkDeny(root: string): void {
+  if (isPodRoot(root)) return;
+  throw new UsageError(
+    `shunt run: --unknown-pods deny: --cgroup-root ${root} is not kubelet's (kubepods, kubepods.slice): it may hold others than pods`,
+  );
+}
+
+async function checkReset(addon: Native): Promise<void> {
+  const why = await cannotReset(addon);
+  if (why !== "") throw new NodeError(`shunt run: --reset-leaked: ${why}`);
+}
+
 /** Resolves when a signal has ended the agent. */
 export async function run(args: readonly string[]): Promise<void> {
   keepHeapSmall();
@@ -101,6 +124,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const listen = parseListen(values.listen);
   const detail = parseDetail(values["metrics-detail"]);
   const proxyIdentity = choose("run", "proxy-identity", values["proxy-identity"], ["uid", "cgroup"]);
+  const unknownPods = choose("run", "unknown-pods", values["unknown-pods"], ["allow", "deny"]);
   const flags = readPolicyFlags("run", values);
   const dns = choose("run", "dns", values.dns, ["all", "resolv-conf"]);
   const openInotify: Native["openInotify"] = (onEvents) => native().openInotify(onEvents);
@@ -111,7 +135,9 @@ export async function run(args: readonly string[]): Promise<void> {
   const { path: cgroupRoot, release } = podRoot(addon, values["cgroup-root"]);
   try {
     checkCgroup(cgroupRoot);
-    await serve(addon, cgroupRoot, { ...values, source, listen, detail, proxyIdentity, policy });
+    if (unknownPods === "deny") checkDeny(cgroupRoot);
+    if (values["reset-leaked"]) await checkReset(addon);
+    await serve(addon, cgroupRoot, { ...values, source, listen, detail, proxyIdentity, unknownPods, policy });
   } finally {
     release();
   }
@@ -124,6 +150,8 @@ interface Settings {
   readonly control: string;
   readonly detail: ReturnType<typeof parseDetail>;
   readonly proxyIdentity: ProxyIdentity;
+  readonly unknownPods: UnknownPods;
+  readonly "reset-leaked": boolean;
   readonly policy: PolicySettings;
   readonly compile: boolean;
   readonly "compile-cache": string;
@@ -164,6 +192,8 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
     object,
     compile: openPodCompiler(values.policy.options),
     proxyIdentity: values.proxyIdentity,
+    unknownPods: values.unknownPods,
+    resetLeaked: values["reset-leaked"],
     clock: process.hrtime.bigint,
     observe: metrics.observe,
     onCountsGone: metrics.onCountsGone,

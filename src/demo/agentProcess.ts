@@ -12,6 +12,8 @@ export interface AgentEvent {
   /** Of `listening`. */
   readonly address?: string;
   readonly policy?: string;
+  /** ms from the change's being seen to its policy in the kernel. */
+  readonly latency?: number;
   /** ns, CLOCK_MONOTONIC, as text. */
   readonly at?: string;
 }

@@ -10,6 +10,7 @@
  */
 import { createRequire } from "node:module";
 import { artifact } from "./artifact.js";
+import type { NativeTcpSockets } from "./tcpSockets.js";
 
 /** What every failing call throws. */
 export interface KernelError extends Error {
@@ -239,7 +240,7 @@ export interface Feature {
   readonly why: string;
 }
 
-export interface Native {
+export interface Native extends NativeTcpSockets {
   /** The version of libbpf that runs, `1.1`. */
   readonly libbpf: string;
   /** Number of possible CPUs (libbpf_num_possible_cpus). */

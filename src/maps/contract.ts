@@ -36,7 +36,7 @@ const interfaceKey = { pod: "u64", index: "uint" } as const;
 const rule = { verdict: "uint", reason: "uint" } as const;
 const localKey = { pod: "u64", address } as const;
 const verdictKey = { pod: "u64", direction: "uint", verdict: "uint", reason: "uint" } as const;
-const control = { first_level: "u64", pod_levels: "u64", flow_interval: "u64" } as const;
+const control = { first_level: "u64", pod_levels: "u64", flow_interval: "u64", unknown_pods: "u64" } as const;
 const cgroupPlace = { id: "u64", level: "uint" } as const;
 const listenerSearch = { pod: "u64", netns_cookie: "u64", port: "uint" } as const;
 const foundListener = { netns_cookie: "u64", listening: "uint", error: "uint" } as const;
@@ -84,6 +84,10 @@ export interface Contract {
   readonly rangeRoute: number;
   readonly policyFlags: Readonly<Record<PolicyFlag, number>>;
   readonly podFlags: Readonly<Record<PodFlag, number>>;
+  /** What an entry of `pods` says of a pod that is known and not to be captured, instead of a slot. */
+  readonly outsideSlot: number;
+  /** What becomes of calls from pods that are not known. */
+  readonly unknownPods: Readonly<Record<UnknownPods, number>>;
 }
 
 const policyFlags = [
@@ -104,6 +108,10 @@ type PolicyFlag = (typeof policyFlags)[number];
 
 const podFlags = ["ipv6", "proxy-cgroup-only"] as const;
 type PodFlag = (typeof podFlags)[number];
+
+const unknownPods = ["allow", "deny"] as const;
+/** `deny`: what a pod asks to connect to is refused until the agent has heard of the pod. */
+export type UnknownPods = (typeof unknownPods)[number];
 
 /**
  * @param btf of the object file, from `native().readBtf`.
@@ -134,6 +142,8 @@ export function bindContract(btf: { structs: readonly BtfStruct[]; enums: readon
     rangeRoute: enumValues(btf.enums, "range_key_bits", ["route"]).route,
     policyFlags: enumValues(btf.enums, "policy_flag", policyFlags),
     podFlags: enumValues(btf.enums, "pod_flag", podFlags),
+    outsideSlot: enumValues(btf.enums, "pod_slot", ["outside"]).outside,
+    unknownPods: enumValues(btf.enums, "unknown_pods", unknownPods),
   };
 }
 
@@ -168,6 +178,8 @@ function layoutHash(btf: { structs: readonly BtfStruct[]; enums: readonly BtfEnu
     "direction",
     "policy_flag",
     "pod_flag",
+    "pod_slot",
+    "unknown_pods",
     "local_flag",
     "range_key_bits",
     "counter",

@@ -1,6 +1,6 @@
 /** The `controls` map: what the agent tells the programs beside policies, each with one store. */
 import type { NativeMap } from "../kernel/native.js";
-import type { Contract } from "./contract.js";
+import type { Contract, UnknownPods } from "./contract.js";
 
 export interface Controls {
   /**
@@ -11,6 +11,8 @@ export interface Controls {
   coverDepths(depths: Iterable<number>): void;
   /** @param interval 0: no flows, 1: all, n: one of n. */
   sampleFlows(interval: number): void;
+  /** Stays when the agent ends. To be called when all pods that are known have entries: those without one are refused. */
+  setUnknownPods(what: UnknownPods): void;
 }
 
 /** Levels below the root at which a pod may be: MAX_LEVELS of bpf/pod.h. */
@@ -18,7 +20,7 @@ const deepest = 16;
 
 /** @param rootLevel of the pods' root cgroup, from the true root of the hierarchy. */
 export function openControls(map: NativeMap, contract: Contract, rootLevel: number): Controls {
-  const put = (member: "first_level" | "pod_levels" | "flow_interval", value: bigint): void =>
+  const put = (member: "first_level" | "pod_levels" | "flow_interval" | "unknown_pods", value: bigint): void =>
     map.store(0, contract.control.offset(member), value);
   const first = BigInt(rootLevel + 1);
   const found = contract.control.decode(map.lookup(new Uint8Array(4)) ?? new Uint8Array(contract.control.size));
@@ -42,5 +44,6 @@ export function openControls(map: NativeMap, contract: Contract, rootLevel: numb
       put("pod_levels", levels);
     },
     sampleFlows: (interval) => put("flow_interval", BigInt(interval)),
+    setUnknownPods: (what) => put("unknown_pods", BigInt(contract.unknownPods[what])),
   };
 }

@@ -24,6 +24,10 @@ export type Op =
   /** What the record says beside the policy. */
   | { readonly kind: "set-pod"; readonly pod: PodState; readonly slot: number; readonly policy: bigint }
   | { readonly kind: "flip"; readonly pod: bigint; readonly slot: number; readonly policy: bigint }
+  /** The entry of a pod whose record is still there: it came back before that could go. */
+  | { readonly kind: "list-pod"; readonly pod: bigint; readonly slot: number }
+  /** An entry that says that the pod is known and not to be captured; of an enrolled one in the place of its own. */
+  | { readonly kind: "add-outside"; readonly pod: bigint }
   | { readonly kind: "unlist-pod"; readonly pod: bigint }
   | { readonly kind: "fence" }
   | { readonly kind: "remove-local"; readonly pod: bigint; readonly address: Address }
@@ -63,6 +67,8 @@ function sameRecord(a: PodState, b: PodState): boolean {
   );
 }
 
+const unchanged: { readonly before: readonly Op[]; readonly after: readonly Op[] } = { before: [], after: [] };
+
 /** What of a pod stands in maps of its own: what is to be written before, and what may go after the grace period. */
 function facts(pod: bigint, old: PodState | undefined, want: PodState | undefined): { before: Op[]; after: Op[] } {
   const none = { localAddresses: [], dnsServers: [], excludedInterfaces: [] };
@@ -82,36 +88,51 @@ function facts(pod: bigint, old: PodState | undefined, want: PodState | undefine
   return { before, after };
 }
 
+/**
+ * What is there → what was wanted and found to be the same. Neither ever changes, another state is another object, and
+ * most pods are as they were most of the time.
+ */
+const settled = new WeakMap<PodState, PodState>();
+
 /** @returns no operation at all when `have` is what is wanted. */
 export function diff(have: Have, want: Want): Op[] {
   const before: Op[] = [];
   const flips: Op[] = [];
+  const listed: Op[] = [];
   const unlisted: Op[] = [];
   const after: Op[] = [];
   const named = new Set<bigint>();
+  const outside = want.outside ?? new Set();
 
   for (const pod of want.pods.values()) {
     named.add(pod.policy);
     const old = have.pods.get(pod.cgroupId);
-    if (old === undefined || !sameFacts(old, pod)) {
-      const changed = facts(pod.cgroupId, old, pod);
-      before.push(...changed.before);
-      after.push(...changed.after);
-    }
+    if (old !== undefined && settled.get(old) === pod && !have.unlisted?.has(pod.cgroupId)) continue;
+    const changed = old !== undefined && sameFacts(old, pod) ? unchanged : facts(pod.cgroupId, old, pod);
+    before.push(...changed.before);
+    after.push(...changed.after);
     if (old === undefined) {
       before.push({ kind: "add-pod", pod });
       continue;
     }
     const { slot } = old;
-    if (!sameRecord(old, pod)) before.push({ kind: "set-pod", pod, slot, policy: old.policy });
+    const same = sameRecord(old, pod);
+    if (same && old.policy === pod.policy && changed.before.length + changed.after.length === 0) settled.set(old, pod);
+    if (!same) before.push({ kind: "set-pod", pod, slot, policy: old.policy });
     if (old.policy !== pod.policy) flips.push({ kind: "flip", pod: pod.cgroupId, slot, policy: pod.policy });
+    if (have.unlisted?.has(pod.cgroupId)) listed.push({ kind: "list-pod", pod: pod.cgroupId, slot });
   }
   for (const old of have.pods.values()) {
     if (want.pods.has(old.cgroupId)) continue;
-    unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
+    if (!outside.has(old.cgroupId) && !have.unlisted?.has(old.cgroupId))
+      unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
     after.push(...facts(old.cgroupId, old, undefined).after);
     after.push({ kind: "remove-pod", pod: old.cgroupId, slot: old.slot });
   }
+
+  for (const id of outside) if (!have.outside?.has(id)) unlisted.push({ kind: "add-outside", pod: id });
+  for (const id of have.outside ?? [])
+    if (!outside.has(id) && !want.pods.has(id)) unlisted.push({ kind: "unlist-pod", pod: id });
 
   const policies: Op[] = [];
   for (const id of named) {
@@ -120,6 +141,6 @@ export function diff(have: Have, want: Want): Op[] {
   }
   for (const id of have.policies.keys()) if (!named.has(id)) after.push({ kind: "remove-policy", policy: id });
 
-  const changes = [...policies, ...before, ...flips, ...unlisted];
+  const changes = [...policies, ...before, ...flips, ...listed, ...unlisted];
   return after.length === 0 ? changes : [...changes, { kind: "fence" }, ...after];
 }

@@ -16,6 +16,7 @@ function* elements(map: NativeMap): Generator<readonly [key: Uint8Array, value: 
 
 export interface Found {
   readonly pods: Map<bigint, PodState & { readonly slot: number }>;
+  readonly outside: Set<bigint>;
   readonly policies: Map<bigint, PolicyKeys>;
 }
 
@@ -46,9 +47,14 @@ export function readMaps(maps: Maps, contract: Contract): Found {
   }
 
   const pods = new Map<bigint, PodState & { slot: number }>();
+  const outside = new Set<bigint>();
   for (const [key, value] of elements(maps.pods)) {
     const cgroupId = u64.decode(key);
     const slot = u32.decode(value);
+    if (slot === contract.outsideSlot) {
+      outside.add(cgroupId);
+      continue;
+    }
     const bytes = maps.pod_records.lookup(u32.encode(slot));
     const record = bytes === undefined ? undefined : contract.podRecord.decode(bytes);
     if (record?.cgroup_id !== cgroupId) {
@@ -67,5 +73,5 @@ export function readMaps(maps: Maps, contract: Contract): Found {
   for (const [pod, entries] of interfaces) {
     if (!pods.has(pod)) for (const { key } of entries) maps.excluded_interfaces.delete(key);
   }
-  return { pods, policies };
+  return { pods, outside, policies };
 }

@@ -55,7 +55,7 @@ function elements(map: NativeMap): (readonly [key: Uint8Array, value: Uint8Array
   ]);
 }
 
-/** Entries of the `pods` map; undefined where the record in the slot is another pod's: the programs refuse it then. */
+/** Entries of the `pods` map but those of pods outside the mesh; undefined where the record in the slot is another pod's: the programs refuse it then. */
 export function readPods(maps: ReadableMaps, contract: Contract): Map<bigint, PodState | undefined> {
   const addresses = new Map<bigint, LocalAddress[]>();
   for (const [key, [flags = 0]] of elements(maps.local_addrs)) {
@@ -69,14 +69,16 @@ export function readPods(maps: ReadableMaps, contract: Contract): Map<bigint, Po
     interfaces.set(pod, [...(interfaces.get(pod) ?? []), index]);
   }
   return new Map(
-    elements(maps.pods).map(([key, slot]) => {
+    elements(maps.pods).flatMap(([key, value]): [bigint, PodState | undefined][] => {
       const cgroupId = u64.decode(key);
-      const bytes = maps.pod_records.lookup(u32.encode(u32.decode(slot)));
+      const slot = u32.decode(value);
+      if (slot === contract.outsideSlot) return [];
+      const bytes = maps.pod_records.lookup(u32.encode(slot));
       const record = bytes === undefined ? undefined : contract.podRecord.decode(bytes);
-      if (record?.cgroup_id !== cgroupId) return [cgroupId, undefined];
+      if (record?.cgroup_id !== cgroupId) return [[cgroupId, undefined]];
       const local = fromLocalEntries(addresses.get(cgroupId) ?? []);
       const excludedInterfaces = interfaces.get(cgroupId) ?? [];
-      return [cgroupId, decodePodRecord(contract, record, { ...local, excludedInterfaces })];
+      return [[cgroupId, decodePodRecord(contract, record, { ...local, excludedInterfaces })]];
     }),
   );
 }

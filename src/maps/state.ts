@@ -61,12 +61,18 @@ export function fromLocalEntries(entries: Iterable<LocalAddress>): Pick<PodState
 
 export interface Have {
   readonly pods: ReadonlyMap<bigint, PodState & { readonly slot: number }>;
+  /** Cgroup ids of pods that are known and not to be captured; none of `pods`. Absent: there are none. */
+  readonly outside?: ReadonlySet<bigint>;
+  /** Those of `pods` whose entry is gone or another one by now; the rest of them goes after a grace period. */
+  readonly unlisted?: ReadonlySet<bigint>;
   /** The ids of whole ones: a policy's record is written after its rules and deleted before them. */
   readonly policies: { readonly size: number; has(id: bigint): boolean; keys(): Iterable<bigint> };
 }
 
 export interface Want {
   readonly pods: ReadonlyMap<bigint, PodState>;
+  /** As {@link Have.outside}. */
+  readonly outside?: ReadonlySet<bigint>;
   /** By id. A pod may also name a policy that is in the kernel already and stays as it is. */
   readonly policies: ReadonlyMap<bigint, Policy>;
 }

@@ -37,6 +37,8 @@ export interface Applied {
   readonly failures: readonly Failure[];
   /** Pods whose policy is now another (or whose first), by cgroup id. */
   readonly flipped: readonly bigint[];
+  /** Those of them that had none in the kernel. */
+  readonly added: readonly bigint[];
 }
 
 export interface StoreOptions {
@@ -60,6 +62,8 @@ const factsOf = ({ localAddresses, dnsServers, excludedInterfaces }: Facts): Fac
 export class Store {
   readonly #options: StoreOptions;
   readonly #pods: Map<bigint, PodState & { slot: number }>;
+  readonly #outside: Set<bigint>;
+  readonly #unlisted = new Set<bigint>();
   readonly #policies: Map<bigint, PolicyKeys>;
   /** Of pods whose record is not written yet. */
   readonly #early = new Map<bigint, Facts>();
@@ -70,8 +74,9 @@ export class Store {
     this.#options = options;
     const found = readMaps(options.maps, options.contract);
     this.#pods = found.pods;
+    this.#outside = found.outside;
     this.#policies = found.policies;
-    this.have = { pods: this.#pods, policies: this.#policies };
+    this.have = { pods: this.#pods, outside: this.#outside, unlisted: this.#unlisted, policies: this.#policies };
     const taken = new Set([...found.pods.values()].map((pod) => pod.slot));
     for (let slot = options.maps.pod_records.info.maxEntries - 1; slot >= 0; slot--) {
       if (!taken.has(slot)) this.#free.push(slot);
@@ -86,7 +91,7 @@ export class Store {
     const rules = [...this.#policies.values()];
     const { contract, maps } = this.#options;
     const entries: Partial<Record<StateMap, number>> = {
-      pods: this.#pods.size,
+      pods: this.#pods.size + this.#outside.size,
       pod_records: this.#pods.size,
       policies: this.#policies.size,
       port_rules: rules.reduce((sum, { ports }) => sum + ports.length / contract.portKey.size, 0),
@@ -100,18 +105,28 @@ export class Store {
     });
   }
 
+  /** {@link show}, a grace period, {@link clear}. */
+  async apply(ops: readonly Op[]): Promise<Applied> {
+    const fence = ops.findIndex((op) => op.kind === "fence");
+    const shown = this.show(ops);
+    if (fence < 0) return shown;
+    await this.#options.gracePeriod();
+    return { ...shown, failures: [...shown.failures, ...this.clear(ops.slice(fence + 1))] };
+  }
+
   /**
-   * Carries the operations out in order. A failed one does not stop the others: a policy that could not be
+   * Carries out, in order, what stands before the fence. A failed one does not stop the others: a policy that could not be
    * written is taken back whole, and pods that were to flip to it keep the one that they have.
    */
-  async apply(ops: readonly Op[]): Promise<Applied> {
+  show(ops: readonly Op[]): Applied {
     const failures: Failure[] = [];
     const flipped: bigint[] = [];
+    const added: bigint[] = [];
     const attempt = (op: Op): void => {
       try {
         this.#carryOut(op);
         if (op.kind === "flip") flipped.push(op.pod);
-        if (op.kind === "add-pod" && this.#policies.has(op.pod.policy)) flipped.push(op.pod.cgroupId);
+        if (op.kind === "add-pod" && this.#policies.has(op.pod.policy)) added.push(op.pod.cgroupId);
       } catch (error) {
         failures.push({ op, error: error as Error });
       }
@@ -119,15 +134,25 @@ export class Store {
     const fence = ops.findIndex((op) => op.kind === "fence");
     const visible = fence < 0 ? ops : ops.slice(0, fence);
     visible.forEach(attempt);
-    this.#options.onVisible?.({ failures: [...failures], flipped });
-    if (fence >= 0) {
-      await this.#options.gracePeriod();
-      const rest = ops.slice(fence + 1);
-      rest.forEach(attempt);
-      this.#forgetCounts(new Set(rest.flatMap((op) => (op.kind === "remove-pod" ? [op.pod] : []))));
-    }
+    flipped.push(...added);
     this.#early.clear();
-    return { failures, flipped };
+    const applied = { failures, flipped, added };
+    this.#options.onVisible?.(applied);
+    return applied;
+  }
+
+  /** Carries out what stands behind the fence. @param ops none that was needed since a grace period began that is over. */
+  clear(ops: readonly Op[]): Failure[] {
+    const failures: Failure[] = [];
+    for (const op of ops) {
+      try {
+        this.#carryOut(op);
+      } catch (error) {
+        failures.push({ op, error: error as Error });
+      }
+    }
+    this.#forgetCounts(new Set(ops.flatMap((op) => (op.kind === "remove-pod" ? [op.pod] : []))));
+    return failures;
   }
 
   #carryOut(op: Op): void {
@@ -153,8 +178,20 @@ export class Store {
       case "flip":
         this.#flip(op.pod, op.slot, op.policy);
         break;
+      case "add-outside":
+        maps.pods.update(u64.encode(op.pod), u32.encode(contract.outsideSlot));
+        this.#outside.add(op.pod);
+        if (this.#pods.has(op.pod)) this.#unlisted.add(op.pod);
+        break;
       case "unlist-pod":
         maps.pods.delete(u64.encode(op.pod));
+        this.#outside.delete(op.pod);
+        if (this.#pods.has(op.pod)) this.#unlisted.add(op.pod);
+        break;
+      case "list-pod":
+        maps.pods.update(u64.encode(op.pod), u32.encode(op.slot));
+        this.#outside.delete(op.pod);
+        this.#unlisted.delete(op.pod);
         break;
       case "remove-local":
         maps.local_addrs.delete(contract.localKey.encode(localKey(op)));
@@ -227,6 +264,7 @@ export class Store {
     if (slot === undefined) throw new Error(`pod_records is full: ${maps.pod_records.info.maxEntries} pods`);
     maps.pod_records.update(u32.encode(slot), this.#encodeRecord(pod, pod.policy));
     maps.pods.update(u64.encode(pod.cgroupId), u32.encode(slot));
+    this.#outside.delete(pod.cgroupId);
     this.#free.pop();
     this.#pods.set(pod.cgroupId, { ...pod, slot, ...(this.#early.get(pod.cgroupId) ?? noFacts) });
   }
@@ -249,6 +287,7 @@ export class Store {
     const { maps, contract } = this.#options;
     maps.pod_records.update(u32.encode(slot), new Uint8Array(contract.podRecord.size));
     this.#pods.delete(id);
+    this.#unlisted.delete(id);
     this.#free.push(slot);
   }
 

@@ -11,6 +11,7 @@ import { podsCollector } from "./pods.js";
 import { problemsCollector } from "./problems.js";
 import { processCollector } from "./process.js";
 import { programsCollector } from "./programs.js";
+import { resetsCollector } from "./resets.js";
 import { sourceCollector } from "./source.js";
 import { type AgentView, readOnce } from "./view.js";
 
@@ -27,7 +28,7 @@ export interface Metrics {
   scrape(): Promise<string>;
   /** Of the text. */
   readonly contentType: string;
-  readonly observe: Observer;
+  readonly observe: Observer & { reset(count: number): void };
   /** The last count of a pod that goes. */
   onCountsGone(count: VerdictCount): void;
 }
@@ -35,6 +36,7 @@ export interface Metrics {
 export function openMetrics(options: MetricsOptions): Metrics {
   const connections = connectionsCollector(options.detail);
   const durations = durationsCollector();
+  const resets = resetsCollector();
   const ofAgent: readonly Collector[] = [
     connections,
     podsCollector(),
@@ -44,7 +46,7 @@ export function openMetrics(options: MetricsOptions): Metrics {
     programsCollector(),
     faultsCollector(),
   ];
-  const ofProcess: readonly ProcessCollector[] = [durations, processCollector()];
+  const ofProcess: readonly ProcessCollector[] = [durations, resets, processCollector()];
 
   const own = new Registry();
   const errors = counter(own, {
@@ -76,7 +78,7 @@ export function openMetrics(options: MetricsOptions): Metrics {
 
   return {
     contentType: own.contentType,
-    observe: durations.observe,
+    observe: { ...durations.observe, reset: resets.reset },
     onCountsGone: (count) => connections.gone(count),
     async scrape() {
       const agent = options.view();

@@ -44,7 +44,7 @@ export interface ProxyIds {
 }
 
 /** The real ids of proc(5), /proc/PID/status. A process that is gone has none. */
-function realIds(pid: number): ProxyIds | undefined {
+export function realIds(pid: number): ProxyIds | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
     const id = (kind: string): number => Number(new RegExp(`^${kind}:\\s+(\\d+)`, "m").exec(status)?.[1]);

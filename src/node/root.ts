@@ -1,8 +1,13 @@
 /** The pods' root cgroup, by kubelet's names: `kubepods.slice`, `kubepods`, kind's `kubelet-kubepods.slice`. */
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 const rootName = /^(?:.+-)?kubepods(?:\.slice)?$/;
+/** Whether a directory is, by its name, one that kubelet made for pods and nothing else. */
+export function isPodRoot(path: string): boolean {
+  return rootName.test(basename(path));
+}
+
 /** Directories below the mount: kubelet.slice/kubelet-kubepods.slice is 2. */
 const deepest = 3;
 
@@ -12,7 +17,7 @@ export function findPodRoots(cgroup2: string): string[] {
   let level = [cgroup2];
   for (let depth = 0; depth < deepest; depth++) {
     const children = level.flatMap(directories);
-    found.push(...children.filter((path) => rootName.test(path.slice(path.lastIndexOf("/") + 1))));
+    found.push(...children.filter(isPodRoot));
     level = children.filter((path) => !found.includes(path));
   }
   return found;

@@ -7,6 +7,7 @@ import { benchConnect } from "./connect.js";
 import { benchDns } from "./dns.js";
 import { benchInbound } from "./inbound.js";
 import { benchMetrics } from "./metrics.js";
+import { benchPods } from "./pods.js";
 import { benchRules } from "./rules.js";
 import { benchRunTime } from "./runTime.js";
 
@@ -20,6 +21,7 @@ const benches: Readonly<Record<string, (print: (text: string) => void) => Promis
   compile: benchCompile,
   agent: benchAgent,
   cluster: benchCluster,
+  pods: benchPods,
   metrics: benchMetrics,
 };
 

@@ -5,6 +5,13 @@ export function median(values: readonly number[]): number {
   return middle;
 }
 
+/** The value below which this part of them is. @param part 0 to 1. @throws RangeError if there are none. */
+export function percentile(values: readonly number[], part: number): number {
+  const at = [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(part * values.length))];
+  if (at === undefined) throw new RangeError("no values");
+  return at;
+}
+
 /** `1.21`. */
 export function ratio(value: number, base: number): string {
   return (value / base).toFixed(3);

@@ -197,7 +197,7 @@ test("what the programs refuse is deny", async () => {
   const [answer] = await app.ask({ count: 1, parallel: 1, hosts: ["10.99.0.1"], ports: [443] });
   assert.is(answer?.said, "EPERM", "and so says the kernel");
   withMap("pods", (map) => map.delete(entry));
-  assert.is((await live(...args)).rule, "it has no entry in the kernel's map pods");
+  assert.is((await live(...args)).rule, "no entry in the kernel's map pods enrols it");
   withMap("pods", (map) => map.update(entry, slot));
   assert.is((await live(...args)).verdict, "redirect");
 });

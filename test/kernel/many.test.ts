@@ -48,7 +48,7 @@ test("an application on one of the other addresses gets nothing while the proxy 
     assert.match(await ends.call(as(1000, "app"), "203.0.113.1", 80), /^proxy 127\.0\.0\.1:/);
   assert.ok((bed.counters().get("proxy-narrow") ?? 0n) > 0n, "counted: there are fewer ports");
   const lines: string[] = [];
-  doctor(["--bpffs", bed.bpffs, "--cgroup-root", bed.lab.cgroupRoot], (line) => lines.push(line));
+  await doctor(["--bpffs", bed.bpffs, "--cgroup-root", bed.lab.cgroupRoot], (line) => lines.push(line));
   assert.match(lines.join("\n"), /^note {2}port limit +\d+ redirects to proxies on 127\.0\.0\.1 alone/m);
 });
 

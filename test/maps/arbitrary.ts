@@ -75,15 +75,21 @@ function podArbitrary(cgroupId: bigint): fc.Arbitrary<PodState> {
 export function wantsArbitrary(count: number): fc.Arbitrary<Want[]> {
   const ids = [1n, 2n, 3n, 4n, 5n, 6n];
   const library = fc.tuple(...ids.map(policyArbitrary));
+  const known = [101n, 102n, 103n, 104n, 105n];
   const podSets = fc.array(
-    fc.subarray([101n, 102n, 103n, 104n, 105n]).chain((pods) => fc.tuple(...pods.map(podArbitrary))),
+    fc
+      .tuple(fc.subarray(known), fc.subarray(known))
+      .chain(([pods, others]) =>
+        fc.tuple(fc.tuple(...pods.map(podArbitrary)), fc.constant(others.filter((id) => !pods.includes(id)))),
+      ),
     {
       minLength: count,
       maxLength: count,
     },
   );
   return fc.tuple(library, podSets).map(([policies, sets]) =>
-    sets.map((pods) => ({
+    sets.map(([pods, outside]) => ({
+      outside: new Set(outside),
       pods: new Map(pods.map((pod) => [pod.cgroupId, pod])),
       policies: new Map(
         policies.filter(({ id }) => pods.some((pod) => pod.policy === id)).map((policy) => [policy.id, policy]),

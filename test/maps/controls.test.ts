@@ -15,7 +15,7 @@ test("levels are covered as pods need them, and only ever more", () => {
   controls.coverDepths([1]);
   controls.coverDepths([2, 2]);
   controls.coverDepths([]);
-  assert.equal(read(map), { first_level: 4n, pod_levels: 0b11n, flow_interval: 0n });
+  assert.equal(read(map), { first_level: 4n, pod_levels: 0b11n, flow_interval: 0n, unknown_pods: 0n });
 });
 
 test("a predecessor's levels stay for the same root, and go for another", () => {
@@ -24,7 +24,16 @@ test("a predecessor's levels stay for the same root, and go for another", () => 
   openControls(map, contract, 3).coverDepths([1]);
   assert.is(read(map).pod_levels, 0b11n);
   openControls(map, contract, 5);
-  assert.equal(read(map), { first_level: 6n, pod_levels: 0n, flow_interval: 0n });
+  assert.equal(read(map), { first_level: 6n, pod_levels: 0n, flow_interval: 0n, unknown_pods: 0n });
+});
+
+test("what becomes of unknown pods is as it was until somebody says it, under another root too", () => {
+  const map = newMap();
+  openControls(map, contract, 3).setUnknownPods("deny");
+  openControls(map, contract, 5);
+  assert.is(read(map).unknown_pods, 1n);
+  openControls(map, contract, 5).setUnknownPods("allow");
+  assert.is(read(map).unknown_pods, 0n);
 });
 
 test("a pod deeper than the programs look is an error with both numbers", () => {

@@ -3,7 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { encodePolicy } from "../../src/maps/contract.js";
 import { diff, type Op } from "../../src/maps/diff.js";
-import { u64 } from "../../src/maps/layout.js";
+import { u32, u64 } from "../../src/maps/layout.js";
 import { policyKeys } from "../../src/maps/rules.js";
 import { addressKey, type Have, type PodState, type Want } from "../../src/maps/state.js";
 import { type Maps, Store } from "../../src/maps/store.js";
@@ -23,7 +23,8 @@ function plainPod(pod: PodState): unknown {
 }
 
 function plainPods(state: Have | Want): unknown[] {
-  return [...state.pods.values()].sort((a, b) => Number(a.cgroupId - b.cgroupId)).map(plainPod);
+  const pods = [...state.pods.values()].sort((a, b) => Number(a.cgroupId - b.cgroupId)).map(plainPod);
+  return [...pods, ...[...(state.outside ?? [])].sort()];
 }
 
 /** Every element of the maps as text, to compare two sets of maps whole. */
@@ -35,7 +36,7 @@ function content(maps: Maps): string[] {
       return Array.from({ length: count }, (_, i) => {
         const key = Buffer.from(keys.subarray(i * map.info.keySize, (i + 1) * map.info.keySize)).toString("hex");
         const value =
-          map.info.name === "pods"
+          map.info.name === "pods" && u32.decode(values.subarray(i * 4, i * 4 + 4)) !== contract.outsideSlot
             ? ""
             : Buffer.from(values.subarray(i * map.info.valueSize, (i + 1) * map.info.valueSize)).toString("hex");
         return `${map.info.name} ${key} ${value}`;

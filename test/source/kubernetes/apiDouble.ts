@@ -57,6 +57,10 @@ export interface ApiDoubleOptions {
   readonly certificate: Certificate;
   /** Behind a real server, which has asked already who it is and whether he may. */
   readonly behind?: boolean;
+  /** A new object has the uid that it comes with, if it does; a real server makes one of its own. */
+  readonly keepUids?: boolean;
+  /** Called right before the watches are told. */
+  readonly onChange?: (type: string, object: Document) => void;
 }
 
 export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDouble> {
@@ -72,6 +76,7 @@ export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDoubl
   const change = (resource: string, type: Change["type"], object: Document, before?: Document): void => {
     const entry = { version, resource, type, object: { ...object, kind: kinds[resource] ?? "" }, before };
     changes.push(entry);
+    options.onChange?.(type, object);
     for (const watcher of watchers) if (watcher.resource === resource) tell(watcher, entry);
   };
   const store = (at: Target, body: Document, before?: Document): Document => {
@@ -80,7 +85,7 @@ export async function openApiDouble(options: ApiDoubleOptions): Promise<ApiDoubl
       ...body.metadata,
       name: at.name,
       ...(at.namespace === "" ? {} : { namespace: at.namespace }),
-      uid: before?.metadata.uid ?? randomUUID(),
+      uid: before?.metadata.uid ?? (options.keepUids ? body.metadata.uid : undefined) ?? randomUUID(),
       creationTimestamp: before?.metadata.creationTimestamp ?? "2026-01-01T00:00:00Z",
       resourceVersion: `${version}`,
     };
