@@ -60,9 +60,11 @@ export interface DirectoryBed {
   close(): Promise<void>;
 }
 
-/** A process that rewrites a file without pause, in place: who reads it gets parts of several. */
+/** A process that rewrites a file in place, again and again: who reads it gets parts of several. It ends with us. */
 const writer = `const fs = require("node:fs");
-for (let i = 0; ; i++) fs.writeFileSync(process.argv[1], i % 3 ? "kind: Pod\\nmetadata: {name: c, uid: c}\\n" + "#".repeat(i % 90000) : Buffer.alloc(i % 70000, i));`;
+process.stdin.resume().once("end", () => process.exit());
+let i = 0;
+setInterval(() => fs.writeFileSync(process.argv[1], i++ % 3 ? "kind: Pod\\nmetadata: {name: c, uid: c}\\n" + "#".repeat(i * 997 % 90000) : Buffer.alloc(i * 991 % 70000, i)), 1);`;
 
 export async function openDirectoryBed(): Promise<DirectoryBed> {
   const root = mkdtempSync(join(tmpdir(), "shunt-fuzz-"));
@@ -72,7 +74,9 @@ export async function openDirectoryBed(): Promise<DirectoryBed> {
   await new Promise<void>((resolve) => server.listen(join(pool, "socket"), resolve));
   execFileSync("mkfifo", [join(pool, "pipe")]);
   writeFileSync(join(pool, "changing"), "");
-  const changing = spawn(process.execPath, ["-e", writer, join(pool, "changing")], { stdio: "ignore" });
+  const changing = spawn(process.execPath, ["-e", writer, join(pool, "changing")], {
+    stdio: ["pipe", "ignore", "inherit"],
+  });
   const ended = new Promise<void>((resolve) => changing.once("exit", () => resolve()));
   let count = 0;
 

@@ -7,9 +7,9 @@ import { runFuzz } from "./run.js";
 
 test("documents of any kind: no error, no effect on other pods, each problem says where, what and why", async () => {
   const reports: string[] = [];
-  const { documents, failures } = await runFuzz({ documents: 2000, seed: 5, report: (text) => reports.push(text) });
+  const { documents, failures } = await runFuzz({ documents: 1200, seed: 5, report: (text) => reports.push(text) });
   assert.is(failures, 0, reports.join("\n"));
-  assert.ok(documents >= 1500, reports.join("\n"));
+  assert.ok(documents >= 1000, reports.join("\n"));
   // A generator whose documents are all refused, or all taken, would find nothing.
   for (const kind of ["pod", "sidecar", "mesh", "value"])
     assert.match(reports.find((line) => line.startsWith(kind)) ?? "", /accepted/, reports.join("\n"));
