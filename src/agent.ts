@@ -162,7 +162,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   const cleaner = openCleaner({
     store,
     gracePeriod: () => native.gracePeriod(),
-    onFailures: () => reconciler.markDirty(),
+    onChange: () => reconciler.markDirty(),
     onError: (err) => log.error({ event: "clean-failed", err }, `what is not needed could not go: ${err.message}`),
   });
   const failed = ({ op, error }: Failure): Problem => {
@@ -226,7 +226,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
       const ops = diff(store.have, desired.want);
       const { failures } = store.show(ops);
-      cleaner.unneeded(ops);
+      cleaner.shown(ops, failures);
       if (fills) onFilled();
       const wrong = [...desired.problems, ...unseen(), ...[...failures, ...cleaner.failures].map(failed)];
       problems.update([...wrong, ...unsteered]);

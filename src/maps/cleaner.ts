@@ -9,14 +9,18 @@ export interface CleanerOptions {
   readonly store: { clear(ops: readonly Op[]): Failure[] };
   /** Resolves when every program that ran at the call has ended. */
   gracePeriod(): Promise<void>;
-  /** Those of the last time that could not go, where they are others than the time before. */
-  onFailures(failures: readonly Failure[]): void;
+  /** Another pass may do better: there is room where something was refused, or what could not go is something else now. */
+  onChange(): void;
   onError(error: Error): void;
 }
 
 export interface Cleaner {
-  /** @param ops all of the newest diff, whose first part has been carried out: what is not in it any more is needed again. */
-  unneeded(ops: readonly Op[]): void;
+  /**
+   * @param ops all of the newest diff, whose first part has been carried out: what is not in it any more is needed again.
+   * @param refused of the first part, most often because a map is full: what goes makes room.
+   */
+  shown(ops: readonly Op[], refused: readonly Failure[]): void;
+  /** What could not go at the last time. */
   readonly failures: readonly Failure[];
   /** Resolves when all has gone that was not needed. */
   settled(): Promise<void>;
@@ -30,6 +34,7 @@ export function openCleaner(options: CleanerOptions): Cleaner {
   /** Those of them that have not been needed since the grace period began. */
   let since = new Set<string>();
   let failures: readonly Failure[] = [];
+  let isShort = false;
   let running: Promise<void> | undefined;
 
   const run = async (): Promise<void> => {
@@ -41,7 +46,7 @@ export function openCleaner(options: CleanerOptions): Cleaner {
       const before = failures;
       failures = options.store.clear(ops);
       const texts = [before, failures].map((list) => list.map(({ error }) => error.message).join("\n"));
-      if (texts[0] !== texts[1]) options.onFailures(failures);
+      if (texts[0] !== texts[1] || (isShort && failures.length < ops.length)) options.onChange();
     }
   };
 
@@ -60,11 +65,15 @@ export function openCleaner(options: CleanerOptions): Cleaner {
   };
 
   return {
-    unneeded(ops) {
+    shown(ops, refused) {
+      isShort = refused.length > 0;
       const fence = ops.findIndex((op) => op.kind === "fence");
       latest = new Map(fence < 0 ? [] : ops.slice(fence + 1).map((op) => [keyOf(op), op]));
       for (const key of since) if (!latest.has(key)) since.delete(key);
       start();
+      // An entry goes at once, but behind those that come.
+      const isRefused = (op: Op): boolean => refused.some((failure) => failure.op === op);
+      if (isShort && ops.some((op) => op.kind === "unlist-pod" && !isRefused(op))) options.onChange();
     },
     get failures() {
       return failures;

@@ -25,12 +25,12 @@ function graces() {
   };
 }
 
-const open = () => {
-  const maps = fakeMaps(contract);
+const open = (sizes: Parameters<typeof fakeMaps>[1] = {}, onChange = (): void => assert.unreachable()) => {
+  const maps = fakeMaps(contract, sizes);
   const grace = graces();
   const store = new Store({ maps, contract, gracePeriod: async () => {} });
   const fails = (error: unknown): void => assert.unreachable(`${error}`);
-  const cleaner = openCleaner({ store, gracePeriod: grace.gracePeriod, onFailures: fails, onError: fails });
+  const cleaner = openCleaner({ store, gracePeriod: grace.gracePeriod, onChange, onError: fails });
   return { maps, grace, store, cleaner };
 };
 
@@ -41,7 +41,7 @@ test("whatever comes while a grace period runs, the last state is there at once,
       for (const [i, want] of wants.entries()) {
         const ops = diff(store.have, want);
         assert.equal(store.show(ops).failures, []);
-        cleaner.unneeded(ops);
+        cleaner.shown(ops, []);
         for (const [id, pod] of want.pods) {
           assert.is(store.have.pods.get(id)?.policy, pod.policy);
           assert.not.ok(store.have.unlisted?.has(id), "it has its entry");
@@ -67,8 +67,7 @@ test("nothing goes before a whole grace period in which it was not needed", asyn
   const none: Want = { pods: new Map(), policies: new Map() };
   const pass = (want: Want): void => {
     const ops = diff(store.have, want);
-    store.show(ops);
-    cleaner.unneeded(ops);
+    cleaner.shown(ops, store.show(ops).failures);
   };
   pass(some);
   pass(none);
@@ -79,6 +78,46 @@ test("nothing goes before a whole grace period in which it was not needed", asyn
   await grace.end();
   assert.is(maps.policies.entries().count, 0);
   await cleaner.settled();
+});
+
+const only = (id: bigint): Want => ({ pods: new Map([[id, podState(id, 1n)]]), policies: new Map([[1n, policy(1n)]]) });
+
+test("a pod for which there was no room has another try once what stood in its way is gone", async () => {
+  let changes = 0;
+  const { grace, store, cleaner } = open({ pod_records: 1 }, () => changes++);
+  const pass = (want: Want): number => {
+    const ops = diff(store.have, want);
+    const { failures } = store.show(ops);
+    cleaner.shown(ops, failures);
+    return failures.length;
+  };
+  assert.is(pass(only(7n)), 0);
+  assert.is(pass(only(8n)), 1, "the record of 7 is still there");
+  const before = changes;
+  await grace.end();
+  assert.is(changes, before + 1);
+  assert.is(pass(only(8n)), 0);
+  assert.equal([...store.have.pods.keys()], [8n]);
+  await cleaner.settled();
+});
+
+test("an entry of a pod outside that goes makes room as well; what does not fit in any case is not tried forever", () => {
+  let changes = 0;
+  const { store, cleaner } = open({ pods: 1 }, () => changes++);
+  const pass = (want: Want): number => {
+    const ops = diff(store.have, want);
+    const { failures } = store.show(ops);
+    cleaner.shown(ops, failures);
+    return failures.length;
+  };
+  assert.is(pass({ pods: new Map(), outside: new Set([9n]), policies: new Map() }), 0);
+  assert.is(pass(only(7n)), 1);
+  assert.is(changes, 1);
+  assert.is(pass(only(7n)), 0);
+  const both = { ...only(7n), outside: new Set([9n]) };
+  assert.is(pass(both), 1);
+  assert.is(pass(both), 1);
+  assert.is(changes, 1);
 });
 
 test.run();
