@@ -16,7 +16,7 @@ import type { InotifyEvent, Native } from "./kernel/native.js";
 import { openLeaks } from "./leaks.js";
 import type { Logger } from "./log.js";
 import { openCleaner } from "./maps/cleaner.js";
-import { bindContract, type Contract, decodeFlow, type UnknownPods } from "./maps/contract.js";
+import { bindContract, type Contract, decodeFlow } from "./maps/contract.js";
 import { openControls } from "./maps/controls.js";
 import { decodeCount, type VerdictCount } from "./maps/counts.js";
 import { diff } from "./maps/diff.js";
@@ -25,7 +25,7 @@ import { type Applied, type Failure, Store } from "./maps/store.js";
 import { formatPolicyId } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { OpenSource } from "./model/source.js";
-import type { ProgramStatus, Status } from "./model/status.js";
+import type { ProgramStatus, Status, UnknownPods } from "./model/status.js";
 import { openCgroupTree } from "./node/cgroups.js";
 import { processInNamespace } from "./node/namespace.js";
 import { openNamespaceTracker } from "./node/namespaces.js";
@@ -311,6 +311,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       bpffs: options.bpffs,
       pods: desired?.pods ?? [],
       policies: store.have.policies.size,
+      unknownPods: controls.unknownPods,
       problems: problems.current,
       maps: store.fill(),
       programs: steering(),

@@ -1,7 +1,9 @@
 /** What the kernel's maps say of a pod, for `shunt explain --live`. */
+import { readlinkSync } from "node:fs";
 import { UsageError } from "../errors.js";
 import { native } from "../kernel/native.js";
-import { readPods, readPolicy } from "../maps/readPolicy.js";
+import { readUnknownPods } from "../maps/controls.js";
+import { isOutside, readPods, readPolicy } from "../maps/readPolicy.js";
 import type { PodState } from "../maps/state.js";
 import { defaultRootNamespace } from "../model/mesh.js";
 import { podName } from "../model/pod.js";
@@ -26,6 +28,8 @@ export interface LiveOptions {
   readonly bpffs: string | undefined;
   readonly manifests: string | undefined;
 }
+
+type ReadablePins = Pick<Pins, "contract"> & { readonly maps: NonNullable<Pins["maps"]> };
 
 type Told = Pick<Answer, "explanation" | "alsoTo">;
 
@@ -78,17 +82,30 @@ async function explainPod(cgroup: string, policy: Policy, pod: PodState, questio
   return alsoTo === undefined ? { explanation } : { explanation, alsoTo };
 }
 
+/** bpf/unknown.h: no entry says that the agent knows whose cgroup it is. */
+function explainUnknown({ maps, contract }: ReadablePins, cgroup: string, question: Question): Told {
+  const heard = "the agent has not heard of it: no entry in the kernel's map pods is its own";
+  if (readUnknownPods(maps.controls, contract) === "allow") return { explanation: explainOutside(heard) };
+  if (question.direction === "inbound")
+    return { explanation: explainOutside(`${heard}; of such pods only what they ask to connect to is refused`) };
+  if (processInNamespace(cgroup, readlinkSync("/proc/self/ns/net")) !== undefined)
+    return { explanation: explainOutside(`${heard}; pods with the host's network pass`) };
+  return refused(heard, "--unknown-pods");
+}
+
 /** As the programs do it: the entry, its record, the record's policy; a policy that has just gone is asked for again. */
 async function explainPinned(pins: Pins, cgroupId: bigint, question: Question): Promise<Told> {
   const { maps, contract } = pins;
+  const cgroup = pins.cgroups.find(({ id }) => id === cgroupId)?.path ?? "";
   if (maps === undefined) return { explanation: explainOutside("no maps of this build are pinned") };
   for (let attempt = 0; attempt < 2; attempt++) {
     const pods = readPods(maps, contract);
     const pod = pods.get(cgroupId);
-    if (!pods.has(cgroupId)) return { explanation: explainOutside("no entry in the kernel's map pods enrols it") };
+    if (isOutside(maps, contract, cgroupId))
+      return { explanation: explainOutside("its entry in the kernel's map pods says that it is not captured") };
+    if (!pods.has(cgroupId)) return explainUnknown({ maps, contract }, cgroup, question);
     if (pod === undefined) return refused("its record is another pod's", "pod_records");
     const policy = readPolicy(maps, contract, pod.policy);
-    const cgroup = pins.cgroups.find(({ id }) => id === cgroupId)?.path ?? "";
     if (policy !== undefined) return explainPod(cgroup, policy, pod, question);
   }
   return refused("the policy that its record names is not there", "policies");
@@ -101,17 +118,40 @@ type Found = Pick<Answer, "pod" | "problems" | "notes"> & {
   readonly cause?: OutsideCause | "";
 };
 
-function findByAgent(status: Status, wanted: string): Found {
+/** @returns undefined if the agent does not know it. */
+function findByAgent(status: Status, wanted: string): Found | undefined {
   const name = (pod: Status["pods"][number]): string => `${pod.namespace}/${pod.name}`;
   const pods = status.pods.filter((pod) => name(pod) === wanted || pod.uid === wanted);
   const pod = pods.find((each) => each.state === "enrolled") ?? pods[0];
-  if (pod === undefined) throw unknownPod(wanted, status.pods.map(name), "that the agent knows");
+  if (pod === undefined) return undefined;
   const cgroupId = pod.cgroupId === "" ? undefined : BigInt(pod.cgroupId);
   const isOurs = (problem: Status["problems"][number]): boolean =>
     problem.pod === name(pod) || (problem.pod === "" && concerns(problem, pod.namespace, defaultRootNamespace));
   const problems = status.problems.filter(isOurs).map(describeProblem);
   const notes = pod.keepsPolicy ? ["what decides over it cannot all be read: it keeps the policy that it had"] : [];
   return { pod: name(pod), cgroupId, outside: pod.why, cause: pod.cause, problems, notes };
+}
+
+/** Its cgroup is there before the agent hears of it, and the cgroup's name tells the uid. */
+function findUnheard(pins: Pins, status: Status, { wanted, manifests }: LiveOptions): Found {
+  const names = status.pods.map((pod) => `${pod.namespace}/${pod.name}`);
+  const stranger = unknownPod(wanted, names, "that the agent knows");
+  const named = manifests === undefined ? undefined : readManifestPod(manifests, wanted);
+  const uid = named?.pod.cgroupUid ?? wanted;
+  const cgroup = pins.cgroups.find((each) => each.uid === uid);
+  if (cgroup === undefined) {
+    if (status.unknownPods !== "deny") throw stranger;
+    throw new UsageError(
+      `${stranger.message}. Pods that it has not heard of are denied; for the answer of such a pod give --pod UID, or --manifests DIR too`,
+    );
+  }
+  return {
+    pod: named === undefined ? uid : podName(named.pod),
+    cgroupId: cgroup.id,
+    outside: "",
+    problems: named?.problems.map(describeProblem) ?? [],
+    notes: ["the agent knows no such pod: this is what the kernel does with its cgroup", ...(named?.notes ?? [])],
+  };
 }
 
 /** The maps know cgroups, and a cgroup's name tells the uid. */
@@ -146,10 +186,13 @@ function findByPins(pins: Pins, why: string, { wanted, manifests }: LiveOptions)
 export async function explainLive(options: LiveOptions, question: Question): Promise<Answer> {
   const asked = await askAgent(options.control, "/status");
   const known = asked.agent ? (asked.body as Status) : undefined;
-  const found = known === undefined ? undefined : findByAgent(known, options.wanted);
   const bpffs = options.bpffs ?? known?.bpffs ?? defaultBpffs;
   const answer = await withPins(bpffs, async (pins): Promise<Answer> => {
-    const { cgroupId, outside, cause, ...pod } = found ?? findByPins(pins, asked.agent ? "" : asked.why, options);
+    const found =
+      known === undefined
+        ? findByPins(pins, asked.agent ? "" : asked.why, options)
+        : (findByAgent(known, options.wanted) ?? findUnheard(pins, known, options));
+    const { cgroupId, outside, cause, ...pod } = found;
     const told: Told =
       cgroupId === undefined
         ? { explanation: explainOutside(outside, cause) }

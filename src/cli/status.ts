@@ -1,10 +1,11 @@
 /** `shunt status`: what the agent says of itself; without an agent, what is pinned in the kernel. */
 import { pinDirectory } from "../kernel/datapath.js";
+import { readUnknownPods } from "../maps/controls.js";
 import { readPods, readPolicyIds } from "../maps/readPolicy.js";
 import { formatAddress } from "../model/address.js";
 import { formatPolicyId } from "../model/policy.js";
 import { describeProblem } from "../model/problem.js";
-import type { MapFill, PodStatus, ProgramStatus, Status } from "../model/status.js";
+import type { MapFill, PodStatus, ProgramStatus, Status, UnknownPods } from "../model/status.js";
 import { askAgent, defaultControl } from "../web/controlClient.js";
 import { defaultBpffs, parseOptions } from "./options.js";
 import { type Pins, withPins } from "./pins.js";
@@ -33,6 +34,8 @@ export interface PinnedStatus {
   readonly cgroupRoot: string;
   readonly pods: readonly Omit<PodStatus, "namespace" | "name" | "cause" | "keepsPolicy">[];
   readonly policies: number;
+  /** Undefined where no maps of this build are pinned. */
+  readonly unknownPods?: UnknownPods;
   readonly maps: readonly MapFill[];
   readonly programs: readonly ProgramStatus[];
   /** Maps of another build, which cannot be read here. */
@@ -44,7 +47,8 @@ function readPinnedStatus(pins: Pins): Omit<PinnedStatus, "agent" | "why" | "pin
   if (maps === undefined) return { cgroupRoot, pods: [], policies: 0, maps: [], programs, foreign };
   const pods = new Map([...readPods(maps, contract)].sort(([a], [b]) => (a < b ? -1 : 1)));
   const uids = new Map(pins.cgroups.map((cgroup) => [cgroup.id, cgroup.uid]));
-  const fill = Object.entries(maps).map(([name, map]) => {
+  const { controls, ...filled } = maps;
+  const fill = Object.entries(filled).map(([name, map]) => {
     const entries = name === "pod_records" ? pods.size : map.entries().count;
     return { name, entries, capacity: map.info.maxEntries };
   });
@@ -60,6 +64,7 @@ function readPinnedStatus(pins: Pins): Omit<PinnedStatus, "agent" | "why" | "pin
       addresses: (pod?.localAddresses ?? []).map(formatAddress),
     })),
     policies: readPolicyIds(maps).length,
+    unknownPods: readUnknownPods(controls, contract),
     maps: fill,
     programs,
     foreign,
@@ -75,6 +80,16 @@ function mapTable(maps: readonly MapFill[]): string {
 
 function programLine(programs: readonly ProgramStatus[]): string {
   return programs.map(({ name, id }) => `${name} (${id})`).join(", ") || "none";
+}
+
+/** Nothing of an agent of another version, which does not say it. */
+function unknownLine(what: UnknownPods | undefined): (readonly [string, string])[] {
+  if (what === undefined) return [];
+  const text = {
+    allow: "pods that the agent has not heard of pass, and are counted",
+    deny: "pods that the agent has not heard of are DENIED: they cannot connect (--unknown-pods=deny)",
+  };
+  return [["unknown", text[what]]];
 }
 
 const policyName = (id: string): string => id.slice(0, 8);
@@ -115,6 +130,7 @@ export function showStatus(
       ["pins", pinDirectory(status.bpffs)],
       ["programs", programLine(status.programs)],
       ["policies", `${status.policies}`],
+      ...unknownLine(status.unknownPods),
     ]),
     pods.length === 0 ? "no pods" : table([["pod", "state", "policy", "addresses", "note"], ...pods]),
     problems.length === 0 ? "no problems" : `problems:\n${problems.join("\n")}`,
@@ -138,6 +154,7 @@ function showPinned(status: PinnedStatus): string {
       ["root", status.cgroupRoot || "gone, or none"],
       ["programs", programLine(status.programs)],
       ["policies", `${status.policies}`],
+      ...unknownLine(status.unknownPods),
       ...(status.foreign.length === 0 ? [] : [["maps", other] as const]),
     ]),
     ...(status.maps.length === 0

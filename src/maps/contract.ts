@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { BtfEnum, BtfStruct } from "../kernel/native.js";
 import { type Address, maskAddress, type Prefix } from "../model/address.js";
 import type { Policy } from "../model/policy.js";
+import { type UnknownPods, unknownPods } from "../model/status.js";
 import { directions, reasons, verdicts } from "../model/verdict.js";
 import { type Codec, checkEnum, enumNames, LayoutError, structCodec, u32, type ValueOf } from "./layout.js";
 import type { PodState } from "./state.js";
@@ -108,10 +109,6 @@ type PolicyFlag = (typeof policyFlags)[number];
 
 const podFlags = ["ipv6", "proxy-cgroup-only"] as const;
 type PodFlag = (typeof podFlags)[number];
-
-const unknownPods = ["allow", "deny"] as const;
-/** `deny`: what a pod asks to connect to is refused until the agent has heard of the pod. */
-export type UnknownPods = (typeof unknownPods)[number];
 
 /**
  * @param btf of the object file, from `native().readBtf`.

@@ -1,6 +1,7 @@
 /** The `controls` map: what the agent tells the programs beside policies, each with one store. */
 import type { NativeMap } from "../kernel/native.js";
-import type { Contract, UnknownPods } from "./contract.js";
+import { type UnknownPods, unknownPods } from "../model/status.js";
+import type { Contract } from "./contract.js";
 
 export interface Controls {
   /**
@@ -11,6 +12,8 @@ export interface Controls {
   coverDepths(depths: Iterable<number>): void;
   /** @param interval 0: no flows, 1: all, n: one of n. */
   sampleFlows(interval: number): void;
+  /** What holds now. */
+  readonly unknownPods: UnknownPods;
   /** Stays when the agent ends. To be called when all pods that are known have entries: those without one are refused. */
   setUnknownPods(what: UnknownPods): void;
 }
@@ -18,12 +21,24 @@ export interface Controls {
 /** Levels below the root at which a pod may be: MAX_LEVELS of bpf/pod.h. */
 const deepest = 16;
 
+/** @param map `controls`, as it is pinned. */
+export function readUnknownPods(map: NativeMap, contract: Contract): UnknownPods {
+  const value = read(map, contract).unknown_pods;
+  // As the programs take it: what is not `deny` allows.
+  return unknownPods.find((name) => BigInt(contract.unknownPods[name]) === value) ?? "allow";
+}
+
+function read(map: NativeMap, contract: Contract) {
+  return contract.control.decode(map.lookup(new Uint8Array(4)) ?? new Uint8Array(contract.control.size));
+}
+
 /** @param rootLevel of the pods' root cgroup, from the true root of the hierarchy. */
 export function openControls(map: NativeMap, contract: Contract, rootLevel: number): Controls {
   const put = (member: "first_level" | "pod_levels" | "flow_interval" | "unknown_pods", value: bigint): void =>
     map.store(0, contract.control.offset(member), value);
   const first = BigInt(rootLevel + 1);
-  const found = contract.control.decode(map.lookup(new Uint8Array(4)) ?? new Uint8Array(contract.control.size));
+  const found = read(map, contract);
+  let unknown = readUnknownPods(map, contract);
   let levels = found.pod_levels;
   if (found.first_level !== first) {
     // Another root than the predecessor's: its levels mean nothing here.
@@ -44,6 +59,12 @@ export function openControls(map: NativeMap, contract: Contract, rootLevel: numb
       put("pod_levels", levels);
     },
     sampleFlows: (interval) => put("flow_interval", BigInt(interval)),
-    setUnknownPods: (what) => put("unknown_pods", BigInt(contract.unknownPods[what])),
+    get unknownPods() {
+      return unknown;
+    },
+    setUnknownPods(what) {
+      put("unknown_pods", BigInt(contract.unknownPods[what]));
+      unknown = what;
+    },
   };
 }

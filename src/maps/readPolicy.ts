@@ -9,7 +9,7 @@ import { type Contract, decodeAddress, decodePodRecord } from "./contract.js";
 import { u32, u64 } from "./layout.js";
 import { fromLocalEntries, type LocalAddress, type PodState } from "./state.js";
 
-/** What pods and policies are made of. */
+/** What pods and policies are made of, and what holds for those that have neither. */
 const readable = [
   "pods",
   "pod_records",
@@ -19,9 +19,11 @@ const readable = [
   "local_addrs",
   "owner_groups",
   "excluded_interfaces",
+  "controls",
 ] as const;
 type ReadableMap = (typeof readable)[number];
 export type ReadableMaps = Readonly<Record<ReadableMap, NativeMap>>;
+type PodMaps = Omit<ReadableMaps, "controls">;
 
 /**
  * @param directory where the maps of this layout are pinned.
@@ -56,7 +58,7 @@ function elements(map: NativeMap): (readonly [key: Uint8Array, value: Uint8Array
 }
 
 /** Entries of the `pods` map but those of pods outside the mesh; undefined where the record in the slot is another pod's: the programs refuse it then. */
-export function readPods(maps: ReadableMaps, contract: Contract): Map<bigint, PodState | undefined> {
+export function readPods(maps: PodMaps, contract: Contract): Map<bigint, PodState | undefined> {
   const addresses = new Map<bigint, LocalAddress[]>();
   for (const [key, [flags = 0]] of elements(maps.local_addrs)) {
     const { pod, address: encoded } = contract.localKey.decode(key);
@@ -83,7 +85,13 @@ export function readPods(maps: ReadableMaps, contract: Contract): Map<bigint, Po
   );
 }
 
-export function readPolicyIds(maps: ReadableMaps): bigint[] {
+/** Whether the map says of a pod that it is known and not to be captured. */
+export function isOutside(maps: PodMaps, contract: Contract, cgroupId: bigint): boolean {
+  const entry = maps.pods.lookup(u64.encode(cgroupId));
+  return entry !== undefined && u32.decode(entry) === contract.outsideSlot;
+}
+
+export function readPolicyIds(maps: PodMaps): bigint[] {
   return elements(maps.policies).map(([key]) => u64.decode(key));
 }
 
@@ -108,7 +116,7 @@ function maskLength(mask: number): number {
 }
 
 /** @returns undefined if the map has no policy of this id. */
-export function readPolicy(maps: ReadableMaps, contract: Contract, id: bigint): Policy | undefined {
+export function readPolicy(maps: PodMaps, contract: Contract, id: bigint): Policy | undefined {
   const bytes = maps.policies.lookup(u64.encode(id));
   if (bytes === undefined) return undefined;
   const record = contract.policy.decode(bytes);

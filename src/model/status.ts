@@ -36,6 +36,10 @@ export interface PodStatus {
   readonly keepsPolicy: boolean;
 }
 
+export const unknownPods = ["allow", "deny"] as const;
+/** `deny`: what a pod asks to connect to is refused until the agent has heard of the pod. */
+export type UnknownPods = (typeof unknownPods)[number];
+
 export interface MapFill {
   readonly name: string;
   readonly entries: number;
@@ -64,6 +68,8 @@ export interface Status {
   readonly bpffs: string;
   readonly pods: readonly PodStatus[];
   readonly policies: number;
+  /** What holds in the kernel now: until the agent is ready, what its predecessor has left. */
+  readonly unknownPods: UnknownPods;
   readonly problems: readonly Problem[];
   readonly maps: readonly MapFill[];
   readonly programs: readonly ProgramStatus[];

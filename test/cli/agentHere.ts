@@ -2,11 +2,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { pino } from "pino";
-import { type Agent, startAgent } from "../../src/agent.js";
+import { type Agent, type AgentOptions, startAgent } from "../../src/agent.js";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { podManifest, writeManifest } from "../../src/demo/manifests.js";
-import type { ProxyIdentity } from "../../src/desiredPod.js";
 import { artifact } from "../../src/kernel/artifact.js";
 import { releaseBpffs } from "../../src/kernel/mounts.js";
 import { native } from "../../src/kernel/native.js";
@@ -26,7 +25,7 @@ export interface AgentHere {
   readonly flags: readonly string[];
   readonly control: string;
   readonly agent: Agent | undefined;
-  start(proxyIdentity?: ProxyIdentity): Promise<void>;
+  start(options?: Partial<Pick<AgentOptions, "proxyIdentity" | "unknownPods">>): Promise<void>;
   /** Ends the agent; what is pinned stays. */
   stop(): Promise<void>;
   /** Writes the pod's manifest, and waits until the agent that runs has seen it. */
@@ -67,7 +66,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
     get agent() {
       return running?.agent;
     },
-    async start(proxyIdentity = "uid") {
+    async start({ proxyIdentity = "uid", unknownPods = "allow" } = {}) {
       const socket = await openControl(control, native().lock);
       const agent = await startAgent({
         native: native(),
@@ -79,6 +78,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
         object: artifact("shunt.bpf.o"),
         compile: openPodCompiler({ excludeNamespaces: defaultExcludedNamespaces }),
         proxyIdentity,
+        unknownPods,
         clock: process.hrtime.bigint,
       });
       running = { agent, socket };

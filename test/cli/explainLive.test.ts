@@ -172,6 +172,52 @@ function withMap<T>(name: string, use: (map: NativeMap) => T): T {
   }
 }
 
+test("a pod that the agent has not heard of: as the kernel treats it, with and without deny", async () => {
+  const stranger = await here.lab.pod({ namespace: "test", name: "stranger", uid: "aa-8", address: "10.88.0.8" });
+  const calls = await startClient(stranger);
+  const said = async (...args: readonly string[]): Promise<unknown[]> => {
+    const { verdict, reason, source } = await live("--pod", "aa-8", ...args);
+    return [verdict, reason, source];
+  };
+  const kernel = async (): Promise<string> => {
+    const flows: Flow[] = [];
+    const end = here.agent?.flows.subscribe((flow) => flows.push(flow), true);
+    await calls.ask({ count: 1, parallel: 1, hosts: ["10.99.0.1"], ports: [443], leave: true });
+    await until("a flow", () => flows.length > 0);
+    end?.();
+    return `${flows[0]?.verdict} ${flows[0]?.reason}`;
+  };
+  const to = ["--to", "10.99.0.1:443"] as const;
+  assert.equal(await said(...to), ["bypass", "unknown-pod", "default"]);
+  assert.is(await kernel(), "bypass unknown-pod");
+
+  await here.stop();
+  await here.start({ unknownPods: "deny" });
+  assert.equal(await said(...to), ["deny", "unknown-pod", "--unknown-pods"]);
+  assert.is(await kernel(), "deny unknown-pod");
+  assert.equal(await said(...to, "--udp"), ["deny", "unknown-pod", "--unknown-pods"]);
+  assert.equal(await said("--inbound", "80"), ["bypass", "unknown-pod", "default"]);
+  const { notes } = await live("--pod", "aa-8", ...to);
+  assert.match(notes.join(), /the agent knows no such pod/);
+  const error = await refusal("--pod", "test/stranger", ...to);
+  assert.instance(error, UsageError);
+  assert.match(error.message, /no pod test\/stranger that the agent knows.*not heard of are denied.*give --pod UID/);
+
+  // It outlives the agent, and whoever is known still passes.
+  await here.edit(stranger, { "sidecar.istio.io/inject": "false" });
+  await until("it is known", () => here.agent?.status().pods.some(({ uid }) => uid === "aa-8") === true);
+  await until(
+    "its entry is there",
+    () => withMap("pods", (map) => map.lookup(u64.encode(stranger.cgroupId))) !== undefined,
+  );
+  const byUid = ["--bpffs", here.bpffs, ...to] as const;
+  await here.stop();
+  assert.equal(await said(...byUid), ["bypass", "unknown-pod", "default"]);
+  withMap("pods", (map) => map.delete(u64.encode(stranger.cgroupId)));
+  assert.equal(await said(...byUid), ["deny", "unknown-pod", "--unknown-pods"]);
+  await here.start();
+});
+
 test("what the programs refuse is deny", async () => {
   await here.stop();
   const args = ["--pod", "aa-1", "--bpffs", here.bpffs, "--to", "10.99.0.1:443"] as const;
@@ -197,7 +243,7 @@ test("what the programs refuse is deny", async () => {
   const [answer] = await app.ask({ count: 1, parallel: 1, hosts: ["10.99.0.1"], ports: [443] });
   assert.is(answer?.said, "EPERM", "and so says the kernel");
   withMap("pods", (map) => map.delete(entry));
-  assert.is((await live(...args)).rule, "no entry in the kernel's map pods enrols it");
+  assert.match((await live(...args)).rule, /^the agent has not heard of it: no entry in the kernel's map pods/);
   withMap("pods", (map) => map.update(entry, slot));
   assert.is((await live(...args)).verdict, "redirect");
 });

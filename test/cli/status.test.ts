@@ -66,6 +66,7 @@ test("with an agent: what it says, as tables and as JSON", async () => {
     /^policies {2}2$/m,
     /^test\/a {2}enrolled {2}[0-9a-f]{8} {2}10\.88\.0\.2 /m,
     /^test\/b {2}enrolled {2}[0-9a-f]{8} {2}10\.88\.0\.3 /m,
+    /^unknown {3}pods that the agent has not heard of pass, and are counted$/m,
     /^no problems$/m,
     /^pods +2 +\d+ +0\.\d%$/m,
   ]) {
@@ -121,6 +122,16 @@ test("without an agent: what is pinned, by cgroup and uid, and that no agent ans
   assert.match(text, /^agent {5}none answers \(nothing is at .*\); what is pinned goes on working as it is$/m);
   assert.match(text, new RegExp(`^${podAt(0).cgroupId} +aa-a +[0-9a-f]{8} +10\\.88\\.0\\.2`, "m"));
   assert.match(text, /^port_rules +[1-9]\d* +\d+ +/m);
+});
+
+test("unknown pods are denied: said with an agent and without", async () => {
+  const denied = /^unknown {3}pods that the agent has not heard of are DENIED/m;
+  await here.start({ unknownPods: "deny" });
+  assert.match(await run(0), denied);
+  assert.is(JSON.parse(await run(0, "--json")).unknownPods, "deny");
+  await here.stop();
+  assert.match(await run(0), denied);
+  assert.is(JSON.parse(await run(0, "--json")).unknownPods, "deny");
 });
 
 test("maps of another build are named, not read", async () => {

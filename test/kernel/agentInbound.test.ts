@@ -111,7 +111,7 @@ test("--proxy-identity=cgroup: an application under the proxy's uid is captured;
   const own = await ends.listen(proxy(), "inbound", "0.0.0.0", 15006);
   const outOf = (place: Place) => () => ends.call(place, "10.88.3.3", 80);
   await bed.edit(pod);
-  await bed.start("cgroup");
+  await bed.start({ proxyIdentity: "cgroup" });
   await answers(/^outbound /, outOf(as(1337, "app")));
   assert.match(await outOf(proxy())(), /^target /);
   // An application under the uid that listens on the proxy's port gets nothing either.

@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { openControls } from "../../src/maps/controls.js";
+import { openControls, readUnknownPods } from "../../src/maps/controls.js";
 import { builtContract } from "./contract.js";
 import { fakeMap } from "./fake.js";
 
@@ -30,9 +30,12 @@ test("a predecessor's levels stay for the same root, and go for another", () => 
 test("what becomes of unknown pods is as it was until somebody says it, under another root too", () => {
   const map = newMap();
   openControls(map, contract, 3).setUnknownPods("deny");
-  openControls(map, contract, 5);
+  const next = openControls(map, contract, 5);
   assert.is(read(map).unknown_pods, 1n);
-  openControls(map, contract, 5).setUnknownPods("allow");
+  assert.is(next.unknownPods, "deny");
+  next.setUnknownPods("allow");
+  assert.is(next.unknownPods, "allow");
+  assert.is(readUnknownPods(map, contract), "allow");
   assert.is(read(map).unknown_pods, 0n);
 });
 

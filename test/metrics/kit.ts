@@ -31,6 +31,7 @@ export function status(changes: Partial<Status> = {}): Status {
     bpffs: "/sys/fs/bpf",
     pods: [],
     policies: 0,
+    unknownPods: "allow",
     problems: [],
     maps: [],
     programs: [],
