@@ -12,7 +12,7 @@ import { addressFromBytes, formatAddress } from "./model/address.js";
 import { formatEndpoint } from "./model/endpoint.js";
 import type { Policy } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
-import { proxyProcesses } from "./node/containers.js";
+import { cgroupIds, proxyProcesses } from "./node/containers.js";
 import type { PodNamespace } from "./node/namespace.js";
 import { type Holder, socketHolders } from "./node/sockets.js";
 import { leaked, type OpenSocket } from "./policy/leaks.js";
@@ -78,9 +78,13 @@ export function openLeaks(options: LeaksOptions): Leaks {
     if (sockets.every((socket) => isListening(socket) || socket.inode === 0)) return;
     const proxies = new Set(proxyProcesses(path, proxy?.container, proxy?.ids));
     const holders = socketHolders(path);
+    const cgroups = cgroupIds(path);
     const seen = sockets
       .filter((socket) => isListening(socket) || socket.inode !== 0)
-      .map((socket) => ({ socket, ...openSocket(socket, pod, holders.get(socket.inode) ?? [], proxies) }));
+      .map((socket) => ({
+        socket,
+        ...openSocket(socket, pod, { holders: holders.get(socket.inode) ?? [], proxies, cgroups }),
+      }));
     const found = leaked(policy, pod, seen);
     if (found.length === 0) return;
     const codes = await native.destroyTcpSockets(
@@ -146,9 +150,15 @@ const isListening = ({ state }: TcpSocket): boolean => 1 << state === tcpStates.
 function openSocket(
   socket: TcpSocket,
   pod: PodState,
-  holders: readonly Holder[],
-  proxies: ReadonlySet<number>,
+  who: {
+    /** Processes of the pod. */
+    readonly holders: readonly Holder[];
+    readonly proxies: ReadonlySet<number>;
+    /** The pod's, and all below it. */
+    readonly cgroups: ReadonlySet<bigint>;
+  },
 ): OpenSocket {
+  const { holders, proxies, cgroups } = who;
   const made = pod.proxyCgroupId !== 0n && socket.cgroupId === pod.proxyCgroupId;
   const [holder] = holders;
   // By the cgroup alone: an application may run under the proxy's uid.
@@ -161,6 +171,8 @@ function openSocket(
     remotePort: socket.remotePort,
     uid,
     gid: holder && holder.gid - pod.gidBase,
+    // Where the kernel does not tell who made it, it may be the pod's.
+    isOfPod: holders.length > 0 || socket.cgroupId === 0n || cgroups.has(socket.cgroupId),
     isProxy: made || holders.some(({ pid }) => proxies.has(pid)),
   };
 }

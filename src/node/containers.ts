@@ -25,6 +25,13 @@ export function containersIn(pod: string): ContainerCgroups {
   return found;
 }
 
+/** Inode numbers of a cgroup and of all below it. One that goes meanwhile is none of them. */
+export function cgroupIds(cgroup: string): Set<bigint> {
+  const own = statSync(cgroup, { bigint: true, throwIfNoEntry: false })?.ino;
+  const below = [...containersIn(cgroup).keys()].flatMap((name) => [...cgroupIds(join(cgroup, name))]);
+  return new Set(own === undefined ? below : [own, ...below]);
+}
+
 /** CRI-O's monitor of a container has a cgroup beside it, with the same id in the name. */
 const monitor = /^crio-conmon-/;
 

@@ -14,6 +14,8 @@ export interface OpenSocket {
   /** Real ids of who holds it, as the pod sees them; a gid is not known of a socket that no process was seen to hold. */
   readonly uid: number;
   readonly gid: number | undefined;
+  /** Somebody in the pod holds it, or made it. */
+  readonly isOfPod: boolean;
   /** The proxy holds it, or made it. */
   readonly isProxy: boolean;
 }
@@ -23,6 +25,8 @@ const end = (address: Address, port: number): string => `${formatAddress(address
 /**
  * Those that `policy` would have led to the proxy. Left alone are, beside what the policy lets pass:
  *
+ * - those of others who are in the pod's namespace, such as a process of the host with nsenter(1): nothing of theirs is
+ *   captured;
  * - the proxy's own;
  * - what was accepted: a socket whose port somebody in the pod listens at;
  * - what reached the proxy all the same, because iptables rules of the pod led it there: the proxy then has the other
@@ -40,7 +44,8 @@ export function leaked<S extends OpenSocket>(policy: Policy, facts: PodFacts, so
   );
   return sockets.filter((socket) => {
     const { local, localPort, remote, remotePort, uid, gid } = socket;
-    if (socket.isProxy || listening.has(localPort) || atProxy.has(end(local, localPort))) return false;
+    if (!socket.isOfPod || socket.isProxy || listening.has(localPort) || atProxy.has(end(local, localPort)))
+      return false;
     if (gid === undefined && policy.owners.mode !== "all") return false;
     const { verdict } = decideOutbound(policy, facts, {
       ...{ protocol: "tcp", source: local, destination: remote, port: remotePort },

@@ -1,11 +1,11 @@
 /** `--reset-leaked`: connections that were there before the pod's policy, with the real agent on the real kernel. */
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
-import { command, firstLine } from "../../src/demo/process.js";
+import { command, firstLine, mortal } from "../../src/demo/process.js";
 import { type AgentBed, reach, traffic, withBed } from "./agentBed.js";
 import { script, until } from "./bed.js";
 
@@ -82,9 +82,11 @@ interface Calls {
   readonly app: ReadonlyMap<string, string>;
   readonly proxy: ReadonlyMap<string, string>;
   readonly caller: ReadonlyMap<string, string>;
+  /** A process of the host in the pod's namespace. */
+  readonly host: ReadonlyMap<string, string>;
 }
 
-/** Connections out of the pod, of its proxy, and into it, all of them open. */
+/** Connections out of the pod, of its proxy, of the host in its namespace, and into it, all of them open. */
 async function call(use: (calls: Calls) => Promise<void>): Promise<void> {
   const listener = pod.spawn(node(server, "8080"), { container: "app" });
   await firstLine(listener, 60_000);
@@ -92,7 +94,8 @@ async function call(use: (calls: Calls) => Promise<void>): Promise<void> {
   const app = pod.spawn(node(client, captured, excluded, mute), { container: "app", ...ids });
   const proxy = pod.spawn(node(client, captured), { container: "istio-proxy", uid: 0, gid: 1337 });
   const caller = outside.spawn(node(client, inbound), { container: "app" });
-  const calls = { app: follow(app), proxy: follow(proxy), caller: follow(caller) };
+  const host = spawn("nsenter", [`--net=${pod.netns}`, ...mortal(node(client, captured))]);
+  const calls = { app: follow(app), proxy: follow(proxy), caller: follow(caller), host: follow(host) };
   try {
     await until(
       "all are open",
@@ -100,12 +103,13 @@ async function call(use: (calls: Calls) => Promise<void>): Promise<void> {
         [captured, excluded].every((to) => calls.app.get(to) === "open") &&
         calls.app.get(mute) === "calling" &&
         calls.proxy.get(captured) === "open" &&
+        calls.host.get(captured) === "open" &&
         calls.caller.get(inbound) === "open",
       60_000,
     );
     await use(calls);
   } finally {
-    for (const child of [app, proxy, caller, listener]) child.kill("SIGKILL");
+    for (const child of [app, proxy, caller, host, listener]) child.kill("SIGKILL");
   }
 }
 
@@ -119,7 +123,7 @@ const isReset = ({ event }: { event: string }): boolean => event === "reset";
 test("what went around the proxy ends with the first policy; what the policy lets pass stays", async () => {
   await withBed(lab, async (bed) => {
     const agent = await start(bed, "--reset-leaked");
-    await call(async ({ app, proxy, caller }) => {
+    await call(async ({ app, proxy, caller, host }) => {
       await bed.edit(pod, passes);
       await until(
         "both ended",
@@ -133,8 +137,12 @@ test("what went around the proxy ends with the first policy; what the policy let
       const { msg } = await agent.waitFor(isReset, 0, 60_000);
       assert.is(msg, "2 connections around the proxy were reset");
       assert.is(await reach(pod, captured), `proxy ${captured}`);
-      const stays = (): unknown[] => [app.get(excluded), proxy.get(captured), caller.get(inbound)];
-      assert.equal(stays(), ["open", "open", "open"]);
+      const stays = (): unknown[] => [
+        app.get(excluded),
+        ...[proxy, host].map((one) => one.get(captured)),
+        caller.get(inbound),
+      ];
+      assert.equal(stays(), ["open", "open", "open", "open"]);
 
       // The pod has a policy now: another one, or another agent, ends nothing.
       const from = agent.events.length;
@@ -147,7 +155,7 @@ test("what went around the proxy ends with the first policy; what the policy let
       await again.waitFor(({ event }) => event === "policy", since, 60_000);
       assert.is(await reach(pod, captured), `proxy ${captured}`);
       assert.is([...agent.events, ...again.events].filter(isReset).length, 1);
-      assert.equal(stays(), ["open", "open", "open"]);
+      assert.equal(stays(), ["open", "open", "open", "open"]);
       await again.stop();
     });
   });

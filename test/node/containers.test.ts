@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { openLab } from "../../src/demo/lab.js";
-import { containerNamed, containersIn, proxyProcesses } from "../../src/node/containers.js";
+import { cgroupIds, containerNamed, containersIn, proxyProcesses } from "../../src/node/containers.js";
 import { idBase } from "../../src/node/namespace.js";
 import { until } from "../kernel/bed.js";
 
@@ -15,12 +15,18 @@ test("containers are the directories, with their inode numbers; a pod that is go
     const found = containersIn(pod);
     assert.equal([...found.keys()], ["a", "b"]);
     assert.is(found.get("a"), statSync(join(pod, "a"), { bigint: true }).ino);
+    mkdirSync(join(pod, "b", "c"));
+    const ids = [pod, join(pod, "a"), join(pod, "b"), join(pod, "b", "c")].map(
+      (path) => statSync(path, { bigint: true }).ino,
+    );
+    assert.equal(cgroupIds(pod), new Set(ids));
     rmdirSync(join(pod, "a"));
     assert.equal([...containersIn(pod).keys()], ["b"]);
   } finally {
     rmSync(pod, { recursive: true });
   }
   assert.is(containersIn(pod).size, 0);
+  assert.is(cgroupIds(pod).size, 0);
 });
 
 test("a container's cgroup is found by the names of every runtime, and its monitor's is not", () => {

@@ -11,7 +11,7 @@ const rules = policy(1n, { captureOtherOutbound: true });
 const facts = { localAddresses: [own], captureIpv6: true };
 const app: OpenSocket = {
   ...{ listening: false, local: own, localPort: 40000, remote: at("10.9.9.9"), remotePort: 443 },
-  ...{ uid: 1000, gid: 1000, isProxy: false },
+  ...{ uid: 1000, gid: 1000, isOfPod: true, isProxy: false },
 };
 const isLeaked = (change: Partial<OpenSocket>, others: readonly OpenSocket[] = [], its = rules): boolean => {
   const socket = { ...app, ...change };
@@ -24,13 +24,14 @@ test("what the policy would have led to the proxy", () => {
   assert.ok(isLeaked({ gid: undefined }), "no process was seen to hold it");
 });
 
-test("what it lets pass is no leak: local, loopback, the proxy's by uid, by gid or by its container", () => {
+test("what it lets pass is no leak: local, loopback, the proxy's by uid, by gid or by its container, others'", () => {
   for (const change of [
     { remote: own },
     { remote: at("127.0.0.1"), local: at("127.0.0.1") },
     { uid: rules.proxyUid },
     { gid: rules.proxyGid },
     { isProxy: true },
+    { isOfPod: false },
   ])
     assert.not.ok(isLeaked(change), JSON.stringify(Object.keys(change)));
   assert.not.ok(isLeaked({}, [], policy(2n, { captureOtherOutbound: false })));
