@@ -143,7 +143,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     contract,
     gracePeriod: () => native.gracePeriod(),
     onVisible: ({ flipped, added }: Applied) => {
-      if (options.resetLeaked) leaks.arrived(added);
+      // With new maps every pod is new, and yet a predecessor has decided over its connections by the maps of its own.
+      if (options.resetLeaked && (attached || !datapath.hasOtherMaps)) leaks.arrived(added);
       const at = options.clock();
       const latency = Number(at - changed) / 1e6;
       for (const _ of flipped) options.observe?.visible(latency / 1e3);

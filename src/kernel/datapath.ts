@@ -72,6 +72,8 @@ export interface DatapathOptions {
 
 export interface Datapath {
   readonly maps: Readonly<Record<MapName, NativeMap>>;
+  /** Maps of another layout were pinned: ours are empty, and yet a predecessor has steered by those. */
+  readonly hasOtherMaps: boolean;
   /** Bytes that the iterator writes about a cgroup: a struct cgroup_place. */
   cgroupPlace(path: string): Uint8Array;
   /**
@@ -145,6 +147,7 @@ export function openDatapath(options: DatapathOptions): Datapath {
   const directory = pinDirectory(options.bpffs);
   const mapsDirectory = join(directory, `maps-${options.layout}`);
   const linksDirectory = join(directory, "links");
+  const hasOtherMaps = otherMaps(directory, mapsDirectory).length > 0;
   const object = loadObject(options, mapsDirectory);
   const maps = Object.fromEntries(pinnedMaps.map((name) => [name, object.map(name)])) as Record<MapName, NativeMap>;
   const searchMap = object.map("listener_search");
@@ -152,6 +155,7 @@ export function openDatapath(options: DatapathOptions): Datapath {
 
   return {
     maps,
+    hasOtherMaps,
     cgroupPlace: (path) => object.iterateCgroup("shunt_cgroup_place", path),
     scanListeners(search, pid) {
       searchMap.update(new Uint8Array(4), search);
@@ -220,11 +224,20 @@ function removeOtherLinks(native: Native, directory: string): void {
   }
 }
 
-/** Maps of a build with another layout: no program uses them now. */
+/** Directories of the maps of builds with another layout. */
+function otherMaps(directory: string, mine: string): string[] {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  return names
+    .filter((name) => name.startsWith("maps-"))
+    .flatMap((name) => {
+      const path = join(directory, name);
+      return path === mine ? [] : [path];
+    });
+}
+
+/** No program uses them now. */
 function removeOtherMaps(directory: string, mine: string): void {
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name);
-    if (!name.startsWith("maps-") || path === mine) continue;
+  for (const path of otherMaps(directory, mine)) {
     for (const map of readdirSync(path)) unlinkSync(join(path, map));
     rmdirSync(path);
   }

@@ -1,11 +1,14 @@
 /** `--reset-leaked`: connections that were there before the pod's policy, with the real agent on the real kernel. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readdirSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { command, firstLine, mortal } from "../../src/demo/process.js";
+import { pinDirectory } from "../../src/kernel/datapath.js";
 import { type AgentBed, reach, traffic, withBed } from "./agentBed.js";
 import { script, until } from "./bed.js";
 
@@ -156,7 +159,27 @@ test("what went around the proxy ends with the first policy; what the policy let
       assert.is(await reach(pod, captured), `proxy ${captured}`);
       assert.is([...agent.events, ...again.events].filter(isReset).length, 1);
       assert.equal(stays(), ["open", "open", "open", "open"]);
+
+      // Nor does an agent whose maps have another layout, which begins with empty ones.
+      const later = again.events.length;
+      await bed.edit(pod);
+      await again.waitFor(({ event }) => event === "policy", later, 60_000);
       await again.stop();
+      const [maps = ""] = readdirSync(pinDirectory(bed.bpffs)).filter((name) => name.startsWith("maps-"));
+      renameSync(join(pinDirectory(bed.bpffs), maps), join(pinDirectory(bed.bpffs), "maps-0123456789ab"));
+      const other = await start(bed, "--reset-leaked");
+      const then = other.events.length;
+      assert.equal(
+        readdirSync(pinDirectory(bed.bpffs)).filter((name) => name.startsWith("maps-")),
+        [maps],
+      );
+      await until("its namespace is known", () => bed.pins.record(pod.cgroupId)?.netns_cookie !== 0n);
+      await bed.edit(pod, { [traffic("excludeOutboundPorts")]: "5002" });
+      await other.waitFor(({ event }) => event === "policy", then, 60_000);
+      assert.is(await reach(pod, captured), `proxy ${captured}`);
+      assert.not.ok(other.events.some(isReset));
+      assert.equal(stays(), ["open", "open", "open", "open"]);
+      await other.stop();
     });
   });
 });
