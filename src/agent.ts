@@ -3,33 +3,29 @@
  * state, its difference from the kernel becomes operations. Data flows one way, and every event, the start
  * included, does the same: compute everything, write the difference.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { type Desired, desiredState } from "./desired.js";
 import type { KnownPods, ProxyIdentity } from "./desiredPod.js";
 import { type FlowStream, openFlowStream } from "./events/flowStream.js";
 import { openProblemLog } from "./events/problemLog.js";
-import { openInboundKeeper } from "./inbound.js";
-import { type Datapath, openDatapath, pinDirectory, programs } from "./kernel/datapath.js";
-import { openInbound } from "./kernel/inbound.js";
-import { ensureBpffs, releaseBpffs } from "./kernel/mounts.js";
-import type { InotifyEvent, Native } from "./kernel/native.js";
-import { openLeaks } from "./leaks.js";
+import { type Datapath, pinDirectory, programs } from "./kernel/datapath.js";
+import { releaseBpffs } from "./kernel/mounts.js";
+import type { Native } from "./kernel/native.js";
 import type { Logger } from "./log.js";
 import { openCleaner } from "./maps/cleaner.js";
-import { bindContract, type Contract, decodeFlow } from "./maps/contract.js";
+import { type Contract, decodeFlow } from "./maps/contract.js";
 import { openControls } from "./maps/controls.js";
 import { decodeCount, type VerdictCount } from "./maps/counts.js";
 import { diff } from "./maps/diff.js";
-import { u64 } from "./maps/layout.js";
-import { type Applied, type Failure, Store } from "./maps/store.js";
+import { type Applied, Store } from "./maps/store.js";
 import { formatPolicyId } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { OpenSource } from "./model/source.js";
 import type { ProgramStatus, Status, UnknownPods } from "./model/status.js";
-import { openCgroupTree } from "./node/cgroups.js";
-import { processInNamespace } from "./node/namespace.js";
-import { openNamespaceTracker } from "./node/namespaces.js";
-import { openPassthrough, passthrough6 } from "./passthrough.js";
+import { openNodeWatch } from "./node/watch.js";
+import { openKernel } from "./openKernel.js";
+import { refusedProblems, unseenProblems } from "./passProblems.js";
+import { openPodNetworks } from "./podNetworks.js";
 import type { PodCompiler } from "./policy/podCompiler.js";
 import { openReconciler } from "./reconciler.js";
 import { version } from "./version.js";
@@ -90,27 +86,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 }
 
-/** Programs and maps, ours or a predecessor's; nothing is attached yet. */
-async function openKernel(options: AgentOptions) {
-  const { native, bpffs, cgroupRoot } = options;
-  ensureBpffs(native, bpffs);
-  const object = readFileSync(options.object);
-  const contract = bindContract(native.readBtf(object, options.object));
-  // The agent runs in the host's network namespace (hostNetwork), so its own is the one that is left alone.
-  const host = await native.inspectNetns("/proc/self/ns/net");
-  const datapath = openDatapath({
-    native,
-    object,
-    objectName: options.object,
-    layout: contract.hash,
-    bpffs,
-    cgroupRoot,
-    hostNetnsCookie: u64.encode(host.cookie),
-  });
-  const { level } = contract.cgroupPlace.decode(datapath.cgroupPlace(cgroupRoot));
-  return { contract, datapath, level, object };
-}
-
 async function wire(options: AgentOptions, onClose: (closer: () => void) => void, close: () => void): Promise<Agent> {
   const { native, log } = options;
   const { contract, datapath, level, object } = await openKernel(options);
@@ -144,7 +119,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     gracePeriod: () => native.gracePeriod(),
     onVisible: ({ flipped, added }: Applied) => {
       // With new maps every pod is new, and yet a predecessor has decided over its connections by the maps of its own.
-      if (options.resetLeaked && (attached || !datapath.hasOtherMaps)) leaks.arrived(added);
+      if (options.resetLeaked && (attached || !datapath.hasOtherMaps)) networks.arrived(added);
       const at = options.clock();
       const latency = Number(at - changed) / 1e6;
       for (const _ of flipped) options.observe?.visible(latency / 1e3);
@@ -166,48 +141,15 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     onChange: () => reconciler.markDirty(),
     onError: (err) => log.error({ event: "clean-failed", err }, `what is not needed could not go: ${err.message}`),
   });
-  const failed = ({ op, error }: Failure): Problem => {
-    const id = "pod" in op ? (typeof op.pod === "bigint" ? op.pod : op.pod.cgroupId) : undefined;
-    const pod = id === undefined ? "" : nameOf(id);
-    return { kind: "kernel", where: "", pod, key: op.kind, value: "", why: error.message };
-  };
-  const unseen = (): Problem[] =>
-    [...tracker.errors].map(([id, error]) => {
-      const why = `the network namespace cannot be read: ${error.message}`;
-      return { kind: "namespace", where: "", pod: nameOf(id), key: "namespace", value: "", why };
-    });
-
-  const pathOf = (id: bigint): string | undefined => [...tree.pods.values()].find((pod) => pod.id === id)?.path;
-  const inbound = openInbound({
-    ...{ native, object, objectName: options.object, bpffs: options.bpffs, maps, encode: u64.encode },
-    findProcess: ({ pod, netns }) => processInNamespace(pathOf(pod) ?? "", netns),
+  const networks = openPodNetworks({
+    ...{ native, log, datapath, contract, object, objectName: options.object, bpffs: options.bpffs, nameOf },
+    pathOf: (id) => node.pathOf(id),
+    onReset: (count) => options.observe?.reset(count),
+    onChange: () => reconciler.markDirty(),
   });
-  let again: NodeJS.Timeout | undefined;
-  /** What the keeper has found wrong at its last pass. */
+  onClose(() => networks.close());
+  /** What was wrong in the pods' namespaces at the last pass. */
   let unsteered: readonly Problem[] = [];
-  onClose(() => clearTimeout(again));
-  const keeper = openInboundKeeper({ inbound, datapath, contract, pathOf, nameOf });
-
-  const passthrough = openPassthrough({
-    add: (pid, netns) =>
-      native.addLoopbackAddress(`/proc/${pid}/ns/net`, passthrough6.bytes, Number(/\d+/.exec(netns)?.[0])),
-    findProcess: (pod, netns) => processInNamespace(pathOf(pod) ?? "", netns),
-    nameOf,
-    onChange: () => reconciler.markDirty(),
-  });
-
-  const leaks = openLeaks({
-    native,
-    pathOf,
-    findProcess: (pod, netns) => processInNamespace(pathOf(pod) ?? "", netns),
-    nameOf,
-    onReset(pod, count, to) {
-      options.observe?.reset(count);
-      log.info({ event: "reset", pod: nameOf(pod), count, to }, `${count} connections around the proxy were reset`);
-    },
-    onChange: () => reconciler.markDirty(),
-  });
-  onClose(() => leaks.close());
 
   let onFilled = (): void => {};
   const filled = new Promise<void>((resolve) => {
@@ -221,15 +163,15 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       const begin = options.clock();
       changed = since;
       const fills = sourceSynced;
-      const node = { cgroups: tree.pods, namespaces: tracker.known, containers: tracker.containers };
       const snapshot = source.snapshot();
       desired = desiredState(snapshot, node, store.have, options.compile(snapshot), options.proxyIdentity, known);
-      controls.coverDepths([...tree.pods.values()].map((pod) => pod.depth));
+      controls.coverDepths([...node.cgroups.values()].map(({ depth }) => depth));
       const ops = diff(store.have, desired.want);
       const { failures } = store.show(ops);
       cleaner.shown(ops, failures);
       if (fills) onFilled();
-      const wrong = [...desired.problems, ...unseen(), ...[...failures, ...cleaner.failures].map(failed)];
+      const refused = refusedProblems([...failures, ...cleaner.failures], nameOf);
+      const wrong = [...desired.problems, ...unseenProblems(node.errors, nameOf), ...refused];
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
       // The programs are attached when the source has been read; the rest can wait until then.
@@ -237,36 +179,17 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       await ready.catch(() => {});
       // Those that are about to go are not among them.
       const pods = new Map([...store.have.pods].filter(([id]) => desired?.want.pods.has(id)));
-      const steered = keeper.pass(pods, tracker.known, desired.proxies);
-      clearTimeout(again);
-      if (steered.again !== undefined) again = setTimeout(() => reconciler.markDirty(), steered.again).unref();
-      const { policies } = desired.want;
-      const view = { pods, namespaces: tracker.known, policies, proxies: desired.proxies };
-      unsteered = [...steered.problems, ...passthrough.pass(pods, tracker.known), ...leaks.pass(view)];
+      const { proxies, want } = desired;
+      unsteered = networks.pass({ pods, namespaces: node.namespaces, policies: want.policies, proxies });
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
-      tracker.follow([...tree.pods.values()].filter((pod) => pods.has(pod.id)));
+      node.follow(pods);
       options.observe?.reconciled(Number(options.clock() - begin) / 1e9);
     },
   });
 
-  const IN_Q_OVERFLOW = 0x4000;
-  const inotify = native.openInotify((events: InotifyEvent[]) => {
-    let treeChanged = false;
-    for (const { mask, watch } of events) {
-      if (mask & IN_Q_OVERFLOW) {
-        tree.rescan();
-        tracker.rescan();
-        treeChanged = true;
-      } else if (tree.handle(watch)) treeChanged = true;
-      else tracker.handle(watch);
-    }
-    if (treeChanged) reconciler.markDirty();
-  });
-  onClose(() => inotify.close());
-  const tree = openCgroupTree(options.cgroupRoot, inotify);
-  const tracker = openNamespaceTracker({ native, inotify, onChange: () => reconciler.markDirty() });
-  onClose(() => tracker.close());
+  const node = openNodeWatch({ native, root: options.cgroupRoot, onChange: () => reconciler.markDirty() });
+  onClose(() => node.close());
   const source = options.openSource(() => {
     lastEvent = Date.now() / 1e3;
     reconciler.markDirty();

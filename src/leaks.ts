@@ -35,10 +35,13 @@ export interface LeaksOptions {
   onChange(): void;
 }
 
-/** One pass of the loop, as far as it concerns a pod. */
-export interface LeaksView {
+/** One pass of the loop, by cgroup id. */
+export interface PodsView {
+  /** Those that are in the kernel, and are to stay there. */
   readonly pods: ReadonlyMap<bigint, PodState>;
+  /** null of a pod that shows none, no entry for one that has not been looked at yet. */
   readonly namespaces: ReadonlyMap<bigint, PodNamespace | null>;
+  /** By policy id. */
   readonly policies: ReadonlyMap<bigint, Policy>;
   readonly proxies: ReadonlyMap<bigint, PodProxy>;
 }
@@ -47,7 +50,7 @@ export interface Leaks {
   /** These pods have a policy in the kernel for the first time. */
   arrived(pods: readonly bigint[]): void;
   /** Looks at those whose namespace is known by now. */
-  pass(view: LeaksView): readonly Problem[];
+  pass(view: PodsView): readonly Problem[];
   /** Looks no more. */
   close(): void;
 }
