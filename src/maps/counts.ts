@@ -55,3 +55,20 @@ export function readCounters(map: NativeMap, contract: Contract): ReadonlyMap<st
 export function faultsIn(counters: ReadonlyMap<string, bigint>): (readonly [name: string, count: bigint])[] {
   return [...counters].filter(([name, count]) => count > 0n && name !== "proxy-narrow");
 }
+
+/** Deletes the elements of `verdicts` that are of these pods. @returns what they were. */
+export function* takeCounts(
+  map: NativeMap,
+  contract: Contract,
+  pods: ReadonlySet<bigint>,
+): Generator<{ readonly key: Uint8Array; readonly value: Uint8Array }> {
+  if (pods.size === 0) return;
+  const { keySize, valueStride } = map.info;
+  const { count, keys, values } = map.entries();
+  for (let i = 0; i < count; i++) {
+    const key = keys.subarray(i * keySize, (i + 1) * keySize);
+    if (!pods.has(contract.verdictKey.decode(key).pod)) continue;
+    map.delete(key);
+    yield { key, value: values.subarray(i * valueStride, (i + 1) * valueStride) };
+  }
+}

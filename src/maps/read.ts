@@ -1,7 +1,8 @@
 /** What the maps hold, and the rest of what a killed predecessor left half done. */
 import type { NativeMap } from "../kernel/native.js";
-import { type Contract, decodeAddress, decodePodRecord } from "./contract.js";
+import type { Contract } from "./contract.js";
 import { u32, u64 } from "./layout.js";
+import { decodeAddress, decodePodRecord } from "./records.js";
 import { type PolicyKeys, readPolicyKeys, removePolicyRules } from "./rules.js";
 import { fromLocalEntries, type LocalAddress, type PodState } from "./state.js";
 import type { Maps } from "./store.js";

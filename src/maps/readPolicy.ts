@@ -5,8 +5,9 @@
 import type { KernelError, Native, NativeMap } from "../kernel/native.js";
 import type { Policy, PortRule, RangeRule, RouteRule } from "../model/policy.js";
 import { directions, reasons, verdicts } from "../model/verdict.js";
-import { type Contract, decodeAddress, decodePodRecord } from "./contract.js";
+import type { Contract } from "./contract.js";
 import { u32, u64 } from "./layout.js";
+import { decodeAddress, decodePodRecord } from "./records.js";
 import { fromLocalEntries, type LocalAddress, type PodState } from "./state.js";
 
 /** What pods and policies are made of, and what holds for those that have neither. */

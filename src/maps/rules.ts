@@ -2,7 +2,8 @@
 import type { NativeMap } from "../kernel/native.js";
 import type { Policy } from "../model/policy.js";
 import { directions, reasons, verdicts } from "../model/verdict.js";
-import { type Contract, encodeRange } from "./contract.js";
+import type { Contract } from "./contract.js";
+import { encodeRange } from "./records.js";
 
 interface RuleMaps {
   readonly port_rules: NativeMap;

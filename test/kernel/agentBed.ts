@@ -15,8 +15,9 @@ import { pinDirectory, pinnedMaps, programs } from "../../src/kernel/datapath.js
 import { releaseBpffs } from "../../src/kernel/mounts.js";
 import { type NativeMap, native } from "../../src/kernel/native.js";
 import { unload } from "../../src/kernel/unload.js";
-import { bindContract, decodeAddress, type PodRecord } from "../../src/maps/contract.js";
+import { bindContract, type PodRecord } from "../../src/maps/contract.js";
 import { u32, u64 } from "../../src/maps/layout.js";
+import { decodeAddress } from "../../src/maps/records.js";
 import { formatAddress } from "../../src/model/address.js";
 import type { Policy } from "../../src/model/policy.js";
 import { defaultExcludedNamespaces } from "../../src/policy/enrolment.js";

@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { encodePolicy } from "../../src/maps/contract.js";
 import { diff, type Op } from "../../src/maps/diff.js";
 import { u32, u64 } from "../../src/maps/layout.js";
+import { encodePolicy } from "../../src/maps/records.js";
 import { policyKeys } from "../../src/maps/rules.js";
 import { addressKey, type Have, type PodState, type Want } from "../../src/maps/state.js";
 import { type Maps, Store } from "../../src/maps/store.js";
 import type { Policy } from "../../src/model/policy.js";
-import { podState } from "../samples.js";
+import { address, podState } from "../samples.js";
 import { policyArbitrary, wantsArbitrary } from "./arbitrary.js";
 import { builtContract } from "./contract.js";
 import { fakeMaps } from "./fake.js";
@@ -169,6 +169,23 @@ test("a new pod whose policy does not fit names it all the same, so that it is r
     ["add-policy"],
     "and it is tried again",
   );
+});
+
+test("of a pod that finds no room nothing is left, so that pods that come and go do not fill the other maps", async () => {
+  const maps = fakeMaps(contract, { pod_records: 1 });
+  const store = open(maps);
+  const policies = new Map([[1n, withPorts(1n, 1)]]);
+  const own = { localAddresses: [address("10.0.0.1")], excludedInterfaces: [3] };
+  const pods = (...ids: bigint[]) => new Map(ids.map((id) => [id, podState(id, 1n, own)]));
+  await store.apply(diff(store.have, { pods: pods(7n), policies }));
+  const { failures } = await store.apply(diff(store.have, { pods: pods(7n, 8n), policies }));
+  assert.match(failures[0]?.error.message ?? "", /pod_records is full/);
+  assert.equal(
+    [maps.local_addrs, maps.excluded_interfaces].map((map) => map.entries().count),
+    [1, 1],
+  );
+  const entries = new Map(store.fill().map((each) => [each.name, each.entries]));
+  assert.equal([entries.get("pods"), entries.get("local_addrs")], [1, 1]);
 });
 
 test("a policy that is in the kernel may be named without its content: a pod with a bad value keeps it", async () => {
