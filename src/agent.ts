@@ -19,6 +19,7 @@ import { decodeCount, type VerdictCount } from "./maps/counts.js";
 import { diff } from "./maps/diff.js";
 import { decodeFlow } from "./maps/records.js";
 import { type Applied, Store } from "./maps/store.js";
+import type { Snapshot } from "./model/pod.js";
 import { formatPolicyId } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { OpenSource } from "./model/source.js";
@@ -67,6 +68,8 @@ export interface Agent {
   readonly contract: Contract;
   readonly flows: FlowStream;
   status(): Status;
+  /** What the source tells now. */
+  snapshot(): Snapshot;
   /** Ends the agent. Programs, maps and policies stay as they are. */
   stop(): Promise<void>;
 }
@@ -241,6 +244,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       maps: store.fill(),
       programs: steering(),
     }),
+    snapshot: () => source.snapshot(),
     async stop() {
       stopped = true;
       onFilled();

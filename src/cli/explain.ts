@@ -7,7 +7,7 @@ import { defaultControl } from "../web/controlClient.js";
 import { readConfigFile } from "./config.js";
 import { explainLive } from "./explainLive.js";
 import { explainManifests } from "./explainManifests.js";
-import { describeQuestion, parseQuestion, questionFlags, wrong } from "./explainQuestion.js";
+import { askedOf, describeQuestion, parseQuestion, questionFlags, wrong } from "./explainQuestion.js";
 import { choose, defaultBpffs, parseOptions } from "./options.js";
 import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
 import { plain, table } from "./table.js";
@@ -33,8 +33,9 @@ it is written, and everything that was considered before it.
   --interface N   where the pod excludes interfaces: by which one it leaves or arrives (default: by another one).
                   With --live and --to the pod's own routes tell it
   --manifests DIR what the pods in these files are to have; needs no agent and no root
-  --live          what the kernel has now, read from its maps; the agent tells the pod's cgroup. If no agent
-                  answers, the maps know pods by uid alone: give --pod UID, or --manifests DIR to look it up
+  --live          what the kernel has now, read from its maps; the agent tells the pod's cgroup and whose
+                  words the rule is. If no agent answers, the maps know pods by uid alone: give --pod UID, or
+                  --manifests DIR to look it up
   --control P     the agent's control socket, for --live (default: ${defaultControl})
   --bpffs P       where the maps are pinned, for --live (default: as the agent says, else ${defaultBpffs})
   --json          one JSON object
@@ -74,6 +75,8 @@ export interface Answer {
   readonly notes: readonly string[];
   /** Whether programs steer this pod, or would. */
   readonly attached: boolean;
+  /** The rule as the kernel's maps have it, where the explanation has it in the words of who wrote it. */
+  readonly kernel?: string;
   /** Where else the kernel may redirect it to, at random; not known without a look at the proxy's listener. */
   readonly alsoTo?: readonly string[];
 }
@@ -84,7 +87,7 @@ function describeOthers(alsoTo: readonly string[]): string {
 
 function show(answer: Answer, notes: readonly string[], question: Question): string {
   const { verdict, to, reason, rule, source, policy, considered } = answer.explanation;
-  const { alsoTo = [] } = answer;
+  const { alsoTo = [], kernel } = answer;
   const facts = [
     ["pod", answer.pod],
     ["asked", describeQuestion(question)],
@@ -92,6 +95,7 @@ function show(answer: Answer, notes: readonly string[], question: Question): str
     ["reason", reason],
     ["rule", rule],
     ["source", source],
+    ...(kernel === undefined ? [] : [["kernel", kernel]]),
     ...(policy === "" ? [] : [["policy", policy]]),
     ...answer.problems.map((problem) => ["problem", problem]),
     ...notes.map((note) => ["note", note]),
@@ -115,7 +119,7 @@ export async function explain(args: readonly string[], print: (text: string) => 
   if (!live && manifests === undefined) throw wrong("it takes --manifests DIR or --live");
   const answer =
     live || manifests === undefined
-      ? await explainLive({ wanted: pod, control, bpffs, manifests }, question)
+      ? await explainLive({ wanted: pod, control, bpffs, manifests, asked: askedOf(values) }, question)
       : explainManifests(manifests, pod, question, policy);
   const { assumed, ...explanation } = answer.explanation;
   const notes = [
@@ -123,8 +127,8 @@ export async function explain(args: readonly string[], print: (text: string) => 
     ...answer.notes,
     ...(answer.attached ? [] : ["no program is attached: nothing is steered"]),
   ];
-  const { problems, alsoTo } = answer;
-  const others = alsoTo === undefined ? {} : { alsoTo };
+  const { problems, alsoTo, kernel } = answer;
+  const others = { ...(alsoTo && { alsoTo }), ...(kernel === undefined ? {} : { kernel }) };
   const asked = describeQuestion(question);
   if (json) print(JSON.stringify({ ...explanation, ...others, pod: answer.pod, live, asked, problems, notes }));
   else print(show(answer, notes, question));

@@ -16,8 +16,9 @@ import { type Explanation, explainOutside, explainPolicy } from "../policy/expla
 import type { Question } from "../policy/question.js";
 import { askAgent } from "../web/controlClient.js";
 import type { Answer } from "./explain.js";
+import { askOrigin } from "./explainAsked.js";
 import { concerns, readManifestPod, unknownPod } from "./explainManifests.js";
-import { wrong } from "./explainQuestion.js";
+import { type Asked, wrong } from "./explainQuestion.js";
 import { defaultBpffs } from "./options.js";
 import { type Pins, withPins } from "./pins.js";
 
@@ -27,6 +28,8 @@ export interface LiveOptions {
   readonly control: string;
   readonly bpffs: string | undefined;
   readonly manifests: string | undefined;
+  /** The question, as it was put. */
+  readonly asked: Asked;
 }
 
 type ReadablePins = Pick<Pins, "contract"> & { readonly maps: NonNullable<Pins["maps"]> };
@@ -116,6 +119,8 @@ type Found = Pick<Answer, "pod" | "problems" | "notes"> & {
   readonly cgroupId: bigint | undefined;
   readonly outside: string;
   readonly cause?: OutsideCause | "";
+  /** What its document says now is what the kernel has, as far as the agent knows. */
+  readonly isSettled?: boolean;
 };
 
 /** @returns undefined if the agent does not know it. */
@@ -129,7 +134,8 @@ function findByAgent(status: Status, wanted: string): Found | undefined {
     problem.pod === name(pod) || (problem.pod === "" && concerns(problem, pod.namespace, defaultRootNamespace));
   const problems = status.problems.filter(isOurs).map(describeProblem);
   const notes = pod.keepsPolicy ? ["what decides over it cannot all be read: it keeps the policy that it had"] : [];
-  return { pod: name(pod), cgroupId, outside: pod.why, cause: pod.cause, problems, notes };
+  const isSettled = !pod.keepsPolicy;
+  return { pod: name(pod), cgroupId, outside: pod.why, cause: pod.cause, problems, notes, isSettled };
 }
 
 /** Its cgroup is there before the agent hears of it, and the cgroup's name tells the uid. */
@@ -179,6 +185,20 @@ function findByPins(pins: Pins, why: string, { wanted, manifests }: LiveOptions)
   };
 }
 
+/** The words that decided in the place of the kernel's rule, which is told beside them. */
+async function inWords(
+  told: Told,
+  pod: string,
+  { control, asked }: LiveOptions,
+): Promise<Told & Pick<Answer, "notes" | "kernel">> {
+  const { explanation } = told;
+  const { rule, source, reason } = explanation;
+  const origin = await askOrigin(control, pod, reason, asked);
+  if (origin === undefined) return { ...told, notes: ["the agent does not tell whose words the kernel's rule is"] };
+  if (origin === null) return { ...told, explanation: { ...explanation, source: "default" }, notes: [] };
+  return { ...told, explanation: { ...explanation, ...origin }, notes: [], kernel: `${rule} (${source})` };
+}
+
 /**
  * The verdict of what is in the kernel.
  * @throws UsageError for a pod that is not there; Error if nothing is pinned; NodeError without the permission.
@@ -192,12 +212,13 @@ export async function explainLive(options: LiveOptions, question: Question): Pro
       known === undefined
         ? findByPins(pins, asked.agent ? "" : asked.why, options)
         : (findByAgent(known, options.wanted) ?? findUnheard(pins, known, options));
-    const { cgroupId, outside, cause, ...pod } = found;
-    const told: Told =
-      cgroupId === undefined
-        ? { explanation: explainOutside(outside, cause) }
-        : await explainPinned(pins, cgroupId, question);
-    return { ...pod, ...told, attached: pins.programs.length > 0 };
+    const { cgroupId, outside, cause, isSettled = false, ...pod } = found;
+    const attached = pins.programs.length > 0;
+    if (cgroupId === undefined) return { ...pod, explanation: explainOutside(outside, cause), attached };
+    const told = await explainPinned(pins, cgroupId, question);
+    if (!isSettled || told.explanation.policy === "") return { ...pod, ...told, attached };
+    const { notes, ...words } = await inWords(told, pod.pod, options);
+    return { ...pod, ...words, notes: [...pod.notes, ...notes], attached };
   });
   if (answer !== undefined) return answer;
   const agent = asked.agent ? "" : `no agent answers (${asked.why}), and `;

@@ -21,7 +21,7 @@ export const questionFlags = {
   interface: { type: "string" },
 } as const;
 
-interface Asked {
+export interface Asked {
   readonly to?: string | undefined;
   readonly udp?: boolean | undefined;
   readonly as?: string | undefined;
@@ -31,6 +31,12 @@ interface Asked {
   readonly inbound?: string | undefined;
   readonly ipv6?: boolean | undefined;
   readonly interface?: string | undefined;
+}
+
+/** The flags that are the question, of all that were given. */
+export function askedOf(flags: Asked): Asked {
+  const { to, udp, as, uid, gid, from, inbound, ipv6, interface: name } = flags;
+  return { to, udp, as, uid, gid, from, inbound, ipv6, interface: name };
 }
 
 function destination(text: string): { destination: Address; port: number } {

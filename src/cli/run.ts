@@ -22,6 +22,7 @@ import { serveHttp } from "../web/http.js";
 import { defaultListen, parseListen } from "../web/listen.js";
 import { agentRoutes } from "../web/routes.js";
 import { openSettings, type Settings as PolicySettings } from "./config.js";
+import { findOrigin } from "./explainAsked.js";
 import { choose, defaultBpffs, parseOptions, podRoot } from "./options.js";
 import { policyFlags, policyFlagsHelp, readPolicyFlags } from "./policyFlags.js";
 import { chooseSource, type SourceChoice, sourceOpener } from "./source.js";
@@ -199,7 +200,9 @@ async function serve(addon: Native, cgroupRoot: string, values: Settings): Promi
     onCountsGone: metrics.onCountsGone,
   });
   const view = agentView(agent);
-  control.serve({ ...view, flows: agent.flows, flowsLost: () => view.counters().get("flow-lost") ?? 0n });
+  const { snapshot } = agent;
+  const origin = (query: URLSearchParams) => findOrigin(snapshot(), values.policy.options(), query);
+  control.serve({ ...view, origin, flows: agent.flows, flowsLost: () => view.counters().get("flow-lost") ?? 0n });
   await Promise.race([agent.ready, stopped]);
   const signal = await stopped;
   await http?.close();

@@ -132,6 +132,38 @@ export function explainOutside(why: string, cause: OutsideCause | "" = "", writt
 }
 
 /**
+ * Whose words it is that the kernel has given this reason for.
+ * @returns undefined for what nobody writes: it is the same for everybody.
+ */
+export function originOfReason(
+  pod: Pod,
+  options: PolicyOptions & Partial<PolicyContext>,
+  question: Question,
+  reason: Reason,
+): Origin | undefined {
+  const { compiled, originFor } = compileFor(pod, options, question);
+  return compiled.enrolled ? originFor(reason) : undefined;
+}
+
+function compileFor(pod: Pod, options: PolicyOptions & Partial<PolicyContext>, question: Question) {
+  const { sidecars = [], mesh = defaultMesh, standIns } = options;
+  const sidecar = selectSidecar(indexSidecars(sidecars), pod, mesh.rootNamespace);
+  const compiled = podPolicyWith(pod, options, sidecar, mesh);
+  const { direction, port, interface: name } = question;
+  const address = direction === "outbound" ? question.destination : undefined;
+  const originFor = (reason: Reason): Origin | undefined => {
+    if (!compiled.enrolled) return undefined;
+    const { policy, dualStack } = compiled;
+    return originOf(
+      { pod, policy, sidecar, mesh, standIns, dualStack },
+      { direction, port, address, interface: name },
+      reason,
+    );
+  };
+  return { compiled, originFor };
+}
+
+/**
  * What the agent has done with a socket of this pod, by what its document says.
  * @param addresses the pod's own, without loopback, those of its status first.
  */
@@ -141,21 +173,13 @@ export function explain(
   addresses: readonly Address[],
   question: Question,
 ): Explanation & { readonly problems: readonly Problem[] } {
-  const { sidecars = [], mesh = defaultMesh, standIns } = options;
-  const sidecar = selectSidecar(indexSidecars(sidecars), pod, mesh.rootNamespace);
-  const compiled = podPolicyWith(pod, options, sidecar, mesh);
+  const { compiled, originFor } = compileFor(pod, options, question);
   const { problems } = compiled;
   if (!compiled.enrolled) {
     const { why, cause } = compiled;
     return { ...explainOutside(why, cause, options.sources?.[cause]), problems };
   }
-  const { dualStack, excludeInterfaces } = compiled;
-  const { direction, port, interface: name } = question;
-  const { policy } = compiled;
-  const destination = direction === "outbound" ? question.destination : undefined;
-  const place = { direction, port, address: destination, interface: name };
-  const makings = { pod, policy, sidecar, mesh, standIns, dualStack };
-  const origin = ({ reason }: Decision) => originOf(makings, place, reason);
+  const { policy, dualStack, excludeInterfaces } = compiled;
   const interfaces = new Map(excludeInterfaces.map((each, i) => [each, i + 1]));
   const facts: ExplainFacts = {
     localAddresses: addresses,
@@ -165,5 +189,5 @@ export function explain(
     routes: "unknown",
     proxyCgroupOnly: options.proxyIdentity === "cgroup",
   };
-  return { ...explainWith(policy, facts, question, origin, "default"), problems };
+  return { ...explainWith(policy, facts, question, ({ reason }) => originFor(reason), "default"), problems };
 }

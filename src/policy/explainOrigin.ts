@@ -160,7 +160,10 @@ export function originOf(makings: Makings, place: Place, reason: Reason): Origin
     case "family-off":
       return familyOff(makings);
     case "excluded-interface":
-      return { rule: place.interface ?? "", source: traffic("excludeInterfaces") };
+      return {
+        rule: place.interface ?? trimSpace(makings.pod.annotations.get(traffic("excludeInterfaces")) ?? ""),
+        source: traffic("excludeInterfaces"),
+      };
     default:
       return undefined;
   }

@@ -3,12 +3,14 @@
  *
  *   GET /         {"pid","version"}: at once, also while the agent still starts
  *   GET /status   the status
+ *   GET /origin   whose words a reason of the kernel's comes from: ?pod, ?reason and the flags of "shunt explain"
  *   GET /flows    lines of JSON until somebody ends it; ?all=1, ?pod=NAMESPACE/NAME, ?verdict=redirect
  *
  * It is also the lock: who has the path is the agent. Take it before the kernel is touched.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { resolve as absolute } from "node:path";
+import { UsageError } from "../errors.js";
 import type { FlowStream } from "../events/flowStream.js";
 import type { Status } from "../model/status.js";
 import { version } from "../version.js";
@@ -19,6 +21,8 @@ import { claimPath, type TakeLock } from "./controlLock.js";
 export interface Served {
   status(): Status;
   readonly flows: Pick<FlowStream, "subscribe">;
+  /** @throws UsageError for what cannot be asked. @returns null for what nobody writes. */
+  origin?(query: URLSearchParams): { readonly rule: string; readonly source: string } | null;
   /** Flows that the ring had no room for, since ever (counter `flow-lost`). */
   flowsLost?(): bigint;
 }
@@ -39,6 +43,19 @@ function answer(response: ServerResponse, code: number, body: unknown): void {
   const json = typeof body !== "string";
   response.writeHead(code, { "content-type": json ? "application/json" : "text/plain" });
   response.end(`${json ? JSON.stringify(body) : body}\n`);
+}
+
+function tellOrigin(url: URL, response: ServerResponse, served: Served): void {
+  let origin: ReturnType<NonNullable<Served["origin"]>> | undefined;
+  try {
+    origin = served.origin?.(url.searchParams);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    answer(response, 400, error.message);
+    return;
+  }
+  if (origin === undefined) answer(response, 404, "nobody tells it here");
+  else answer(response, 200, origin);
 }
 
 function streamFlows(url: URL, response: ServerResponse, served: Served, nameOf: (id: bigint) => string): void {
@@ -95,7 +112,8 @@ export async function openControl(path: string, lock: TakeLock): Promise<Control
       const served = await started;
       names ??= podNames(() => served.status());
       if (!response.destroyed) streamFlows(url, response, served, names);
-    } else answer(response, 404, "there are /, /status and /flows");
+    } else if (url.pathname === "/origin") tellOrigin(url, response, await started);
+    else answer(response, 404, "there are /, /status, /origin and /flows");
   };
   const server = createServer((request, response) => {
     handle(request, response).catch((error: Error) => {

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { pino } from "pino";
 import { type Agent, type AgentOptions, startAgent } from "../../src/agent.js";
+import { findOrigin } from "../../src/cli/explainAsked.js";
 import { type Lab, openLab } from "../../src/demo/lab.js";
 import type { LabPod } from "../../src/demo/labPod.js";
 import { podManifest, writeManifest } from "../../src/demo/manifests.js";
@@ -36,6 +37,8 @@ export interface AgentHere {
 }
 
 export const traffic = (name: string): string => `traffic.sidecar.istio.io/${name}`;
+
+const policy = { excludeNamespaces: defaultExcludedNamespaces };
 
 export async function openAgentHere(kind: string): Promise<AgentHere> {
   const lab = await openLab({ kind });
@@ -76,7 +79,7 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
         cgroupRoot: lab.cgroupRoot,
         bpffs,
         object: artifact("shunt.bpf.o"),
-        compile: openPodCompiler({ excludeNamespaces: defaultExcludedNamespaces }),
+        compile: openPodCompiler(policy),
         proxyIdentity,
         unknownPods,
         clock: process.hrtime.bigint,
@@ -85,7 +88,8 @@ export async function openAgentHere(kind: string): Promise<AgentHere> {
       await agent.ready;
       const { maps } = agent.datapath;
       const flowsLost = () => readCounters(maps.counters, agent.contract).get("flow-lost") ?? 0n;
-      socket.serve({ status: () => agent.status(), flows: agent.flows, flowsLost });
+      const origin = (query: URLSearchParams) => findOrigin(agent.snapshot(), policy, query);
+      socket.serve({ status: () => agent.status(), flows: agent.flows, flowsLost, origin });
     },
     stop,
     async edit(pod, annotations = {}) {

@@ -42,6 +42,7 @@ interface Said {
   readonly reason: string;
   readonly rule: string;
   readonly source: string;
+  readonly kernel?: string;
   readonly policy: string;
   readonly pod: string;
   readonly problems: readonly string[];
@@ -91,6 +92,7 @@ test("live, offline and the kernel agree", async () => {
       const args = ["--pod", "test/a", "--to", to, "--as", as] as const;
       const [a, b] = [await live(...args), await offline(...args)];
       assert.equal([a.verdict, a.to, a.reason, a.policy], [b.verdict, b.to, b.reason, b.policy], to);
+      assert.equal([a.rule, a.source], [b.rule, b.source], to);
       assert.equal([a.notes, b.notes], [[], []]);
 
       const [host = "", port = ""] = to.split(":");
@@ -120,11 +122,12 @@ test("inbound and IPv6: the model's verdict, and nothing to add", async () => {
   }
 });
 
-test("the source is the kernel's rule", async () => {
+test("the rule in the words of who wrote it, and as the kernel has it", async () => {
   await here.edit(pod, { [t("excludeOutboundPorts")]: "443" });
   await settled();
-  const { rule, source, policy } = await live("--pod", "aa-1", "--to", "10.99.0.1:443");
-  assert.equal([rule, source], ["outbound port 443: bypass excluded-port", `port_rules ${policy}`]);
+  const { rule, source, policy, kernel } = await live("--pod", "aa-1", "--to", "10.99.0.1:443");
+  assert.equal([rule, source], ["443", t("excludeOutboundPorts")]);
+  assert.is(kernel, `outbound port 443: bypass excluded-port (port_rules ${policy})`);
 });
 
 test("a bad value: the kernel keeps the policy, and live tells so", async () => {

@@ -68,6 +68,7 @@ const pod = (name: string, cgroupId: string) => ({ namespace: "demo", name, cgro
 
 /** An agent without a kernel. */
 class FakeAgent implements Served {
+  origin?: NonNullable<Served["origin"]>;
   pods: PodStatus[] = [pod("client", "42")];
   readonly listeners = new Map<(flow: Flow) => void, boolean>();
   lost = 0n;
@@ -215,13 +216,22 @@ function get(target: string, method = "GET"): Promise<[number, string]> {
 
 test("HTTP: what is not there, not allowed or not understood", async () => {
   const { agent } = await serve();
-  assert.equal(await get("/nothing"), [404, "there are /, /status and /flows\n"]);
+  assert.equal(await get("/nothing"), [404, "there are /, /status, /origin and /flows\n"]);
   assert.equal(await get("/status", "POST"), [405, "GET alone is answered here\n"]);
   assert.equal((await get("/flows?verdict=maybe"))[0], 400);
   assert.match((await get("/flows?verdict=maybe"))[1], /bypass, redirect, deny/);
   assert.is((await get("/flows?all=yes"))[0], 400);
   assert.is((await get("/flows?everything=1"))[0], 400);
   assert.is(agent.listeners.size, 0);
+  assert.equal(await get("/origin?pod=a"), [404, "nobody tells it here\n"]);
+  agent.origin = (query) => {
+    if (query.get("pod") === "b") return null;
+    if (query.get("pod") === "c") return { rule: "443", source: "d" };
+    throw new UsageError("which pod?");
+  };
+  assert.equal(await get("/origin?pod=a"), [400, "which pod?\n"]);
+  assert.equal(await get("/origin?pod=b"), [200, "null\n"]);
+  assert.equal(await get("/origin?pod=c"), [200, '{"rule":"443","source":"d"}\n']);
   agent.status = () => {
     throw new Error("no status today");
   };
