@@ -8,7 +8,7 @@ import { type Desired, desiredState } from "./desired.js";
 import type { KnownPods, ProxyIdentity } from "./desiredPod.js";
 import { type FlowStream, openFlowStream } from "./events/flowStream.js";
 import { openProblemLog } from "./events/problemLog.js";
-import { type Datapath, pinDirectory, programs } from "./kernel/datapath.js";
+import { type Datapath, pinDirectory } from "./kernel/datapath.js";
 import { releaseBpffs } from "./kernel/mounts.js";
 import type { Native } from "./kernel/native.js";
 import type { Logger } from "./log.js";
@@ -23,9 +23,9 @@ import type { Snapshot } from "./model/pod.js";
 import { formatPolicyId } from "./model/policy.js";
 import type { Problem } from "./model/problem.js";
 import type { OpenSource } from "./model/source.js";
-import type { ProgramStatus, Status, UnknownPods } from "./model/status.js";
+import type { Status, UnknownPods } from "./model/status.js";
 import { openNodeWatch } from "./node/watch.js";
-import { openKernel } from "./openKernel.js";
+import { openKernel, steeringPrograms } from "./openKernel.js";
 import { refusedProblems, unseenProblems } from "./passProblems.js";
 import { openPodNetworks } from "./podNetworks.js";
 import type { PodCompiler } from "./policy/podCompiler.js";
@@ -200,11 +200,6 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   });
   onClose(() => source.close());
 
-  /** Those that are attached to the pods' root; the iterators steer nothing, and each pod has an inbound one of its own. */
-  const steering = (): ProgramStatus[] =>
-    datapath
-      .programs()
-      .flatMap(({ name, id, tag }) => ((programs as readonly string[]).includes(name) ? [{ name, id, tag }] : []));
   const begin = async (): Promise<void> => {
     await Promise.race([source.synced, filled]);
     sourceSynced = true;
@@ -218,8 +213,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
     const { adopted } = datapath.attach();
     attached = true;
     const { pods, policies } = store.have;
-    const facts = { adopted, pods: pods.size, policies: policies.size, programs: steering(), at: `${options.clock()}` };
-    log.info({ event: "ready", ...facts }, "ready");
+    const entered = { pods: pods.size, policies: policies.size, programs: steeringPrograms(datapath) };
+    log.info({ event: "ready", adopted, ...entered, at: `${options.clock()}` }, "ready");
     source.ready?.();
   };
   const ready: Promise<void> = begin();
@@ -242,7 +237,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       unknownPods: controls.unknownPods,
       problems: problems.current,
       maps: store.fill(),
-      programs: steering(),
+      programs: steeringPrograms(datapath),
     }),
     snapshot: () => source.snapshot(),
     async stop() {

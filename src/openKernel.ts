@@ -1,10 +1,11 @@
 /** Programs and maps, ours or a predecessor's, before anything is attached. */
 import { readFileSync } from "node:fs";
-import { type Datapath, openDatapath } from "./kernel/datapath.js";
+import { type Datapath, openDatapath, programs } from "./kernel/datapath.js";
 import { ensureBpffs } from "./kernel/mounts.js";
 import type { Native } from "./kernel/native.js";
 import { bindContract, type Contract } from "./maps/contract.js";
 import { u64 } from "./maps/layout.js";
+import type { ProgramStatus } from "./model/status.js";
 
 export interface KernelOptions {
   readonly native: Native;
@@ -44,4 +45,12 @@ export async function openKernel(options: KernelOptions): Promise<Kernel> {
   });
   const { level } = contract.cgroupPlace.decode(datapath.cgroupPlace(cgroupRoot));
   return { contract, datapath, level, object };
+}
+
+/** Those that are attached to the pods' root; the iterators steer nothing, and each pod has an inbound one of its own. */
+export function steeringPrograms(datapath: Pick<Datapath, "programs">): ProgramStatus[] {
+  const all = datapath.programs();
+  return all.flatMap(({ name, id, tag }) =>
+    (programs as readonly string[]).includes(name) ? [{ name, id, tag }] : [],
+  );
 }

@@ -50,6 +50,7 @@ The flags of "shunt run" that say what is captured where a pod does not say it c
 ${policyFlagsHelp}
 A pod that is not captured has the verdict bypass, with the reason mode-none (interceptionMode NONE),
 foreign-netns (the host's network) or unknown-pod (everything else); the rule says why.
+A pod that the agent has not heard of has a cgroup and no name: --live --pod UID tells whether it is let pass or denied.
 `;
 
 const options = {

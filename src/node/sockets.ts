@@ -1,5 +1,5 @@
 /** Who holds a socket: proc(5), /proc/PID/fd. */
-import { readdirSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type ProxyIds, realIds } from "./containers.js";
 import { processesIn } from "./namespace.js";
@@ -8,19 +8,31 @@ export interface Holder extends ProxyIds {
   readonly pid: number;
 }
 
-/** Inodes of the sockets that a process holds. One that is gone holds none. */
+/**
+ * What is gone cannot be looked at. A process that is there and may not be looked at is another matter: taken for one that
+ * holds nothing, its sockets would seem to be somebody else's.
+ */
+function throwIfThere(pid: number, error: unknown): void {
+  const { code } = error as NodeJS.ErrnoException;
+  // readlink() says EACCES also of a process that has just been reaped (fs/proc/base.c, proc_pid_readlink()).
+  if ((code === "EACCES" || code === "EPERM") && existsSync(`/proc/${pid}`)) throw error;
+}
+
+/** Inodes of the sockets that a process holds. One that is gone holds none. @throws EACCES without the right to look. */
 export function* socketsOf(pid: number): Generator<number> {
   let names: string[];
   try {
     names = readdirSync(`/proc/${pid}/fd`);
-  } catch {
+  } catch (error) {
+    throwIfThere(pid, error);
     return;
   }
   for (const name of names) {
     let link: string;
     try {
       link = readlinkSync(join(`/proc/${pid}/fd`, name));
-    } catch {
+    } catch (error) {
+      throwIfThere(pid, error);
       continue; // closed meanwhile
     }
     const inode = /^socket:\[(\d+)\]$/.exec(link)?.[1];
@@ -28,7 +40,7 @@ export function* socketsOf(pid: number): Generator<number> {
   }
 }
 
-/** @param cgroup of the pod. @returns inode → the processes that hold it. */
+/** @param cgroup of the pod. @returns inode → the processes that hold it. @throws as {@link socketsOf}. */
 export function socketHolders(cgroup: string): Map<number, Holder[]> {
   const holders = new Map<number, Holder[]>();
   for (const pid of processesIn(cgroup)) {

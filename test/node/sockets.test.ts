@@ -16,4 +16,13 @@ test("a socket that we hold is found while it is open; a process that is not the
   assert.equal([...socketsOf(0)], []);
 });
 
+test("a process that may not be looked at is no process without sockets", () => {
+  process.seteuid?.(65534);
+  try {
+    assert.throws(() => [...socketsOf(1)], /EACCES/);
+  } finally {
+    process.seteuid?.(0);
+  }
+});
+
 test.run();
