@@ -119,6 +119,8 @@ function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodSta
 export type EnrolledPolicy = Extract<PodPolicy, { readonly enrolled: true }>;
 
 export interface DesiredPod {
+  /** `namespace/name`. */
+  readonly name: string;
   readonly state: PodState;
   /** The policy that was compiled for it, if that is the one of its state. */
   readonly policy: Policy | undefined;
@@ -128,7 +130,26 @@ export interface DesiredPod {
 }
 
 /** What pods came to be, and of what, so that a pass computes only what has changed. Keyed by the pod as its source has it. */
-export type KnownPods = WeakMap<Pod, { readonly of: readonly unknown[]; readonly desired: DesiredPod }>;
+export type KnownPods = WeakMap<Pod, { readonly of: Causes; readonly desired: DesiredPod }>;
+
+/** All that a settled pod's state depends on beside the pod. */
+interface Causes {
+  readonly compiled: EnrolledPolicy;
+  readonly cgroupId: bigint;
+  readonly namespace: NamespaceFacts | null | undefined;
+  readonly containers: ContainerCgroups | undefined;
+  readonly identity: ProxyIdentity;
+}
+
+function sameCauses(a: Causes, b: Causes): boolean {
+  return (
+    a.compiled === b.compiled &&
+    a.cgroupId === b.cgroupId &&
+    a.namespace === b.namespace &&
+    a.containers === b.containers &&
+    a.identity === b.identity
+  );
+}
 
 interface DesiredPodOptions {
   readonly node: NodeView;
@@ -147,12 +168,13 @@ export function desiredPod(
   cgroupId: bigint,
   { node, have, identity, known }: DesiredPodOptions,
 ): DesiredPod {
-  const of = [compiled, cgroupId, node.namespaces.get(cgroupId), node.containers.get(cgroupId), identity];
+  const [namespace, containers] = [node.namespaces.get(cgroupId), node.containers.get(cgroupId)];
+  const of: Causes = { compiled, cgroupId, namespace, containers, identity };
   const before = known.get(pod);
-  if (before?.of.every((each, i) => each === of[i])) return before.desired;
+  if (before !== undefined && sameCauses(before.of, of)) return before.desired;
   const desired = compute(pod, compiled, cgroupId, node, have, identity);
-  const settled = !compiled.bad && compiled.excludeInterfaces.length === 0 && !of.includes(undefined);
-  if (settled) known.set(pod, { of, desired });
+  const isSeen = namespace !== undefined && containers !== undefined;
+  if (isSeen && !compiled.bad && compiled.excludeInterfaces.length === 0) known.set(pod, { of, desired });
   return desired;
 }
 
@@ -203,6 +225,7 @@ function compute(
     excludedInterfaces: kept?.excludedInterfaces ?? indexes,
   };
   return {
+    name: podName(pod),
     state,
     policy: policy === own.id ? own : undefined,
     proxy: { inboundPort, container: proxy.name, ids: cgroupOnly ? undefined : ids },
