@@ -17,7 +17,7 @@ export interface Desired {
   readonly names: ReadonlyMap<bigint, string>;
   /** By cgroup id, of the pods that the source names. */
   readonly proxies: ReadonlyMap<bigint, PodProxy>;
-  /** Every pod of the source, and what became of it. */
+  /** Every pod of the source, and what became of it; written when it is asked for. */
   readonly pods: readonly PodStatus[];
 }
 
@@ -58,7 +58,7 @@ export function desiredState(
   const names = new Map<bigint, string>();
   const proxies = new Map<bigint, PodProxy>();
   const problems = [...snapshot.problems];
-  const statuses: PodStatus[] = [];
+  const statuses: { readonly status: PodStatus }[] = [];
 
   const ownerOf = claimsOf(snapshot.pods);
   for (const pod of snapshot.pods) {
@@ -67,7 +67,7 @@ export function desiredState(
     if (!compiled.enrolled) {
       const cgroup = ownerOf(pod) === pod ? node.cgroups.get(pod.cgroupUid) : undefined;
       if (cgroup !== undefined) outsiders.add(cgroup.id);
-      statuses.push(outside(pod, "not-enrolled", compiled.why, compiled.cause));
+      statuses.push({ status: outside(pod, "not-enrolled", compiled.why, compiled.cause) });
       continue;
     }
     const owner = ownerOf(pod);
@@ -81,12 +81,12 @@ export function desiredState(
         value: shownValue(pod.cgroupUid),
         why,
       });
-      statuses.push(outside(pod, "not-enrolled", why, ""));
+      statuses.push({ status: outside(pod, "not-enrolled", why, "") });
       continue;
     }
     const cgroup = node.cgroups.get(pod.cgroupUid);
     if (cgroup === undefined) {
-      statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)", ""));
+      statuses.push({ status: outside(pod, "waiting", "its cgroup is not there (yet)", "") });
       continue;
     }
     const made = desiredPod(pod, compiled, cgroup.id, { node, have, identity, known });
@@ -95,7 +95,7 @@ export function desiredState(
     if (made.policy !== undefined) policies.set(made.policy.id, made.policy);
     names.set(cgroup.id, made.name);
     proxies.set(cgroup.id, made.proxy);
-    statuses.push(made.status);
+    statuses.push(made);
   }
 
   if (!snapshot.complete) {
@@ -105,5 +105,13 @@ export function desiredState(
         pods.set(pod.cgroupId, pod);
     for (const id of have.outside ?? []) if (!pods.has(id) && alive.has(id)) outsiders.add(id);
   }
-  return { want: { pods, outside: outsiders, policies }, problems, names, proxies, pods: statuses };
+  return {
+    want: { pods, outside: outsiders, policies },
+    problems,
+    names,
+    proxies,
+    get pods() {
+      return statuses.map(({ status }) => status);
+    },
+  };
 }
