@@ -44,7 +44,7 @@ export function addressFromBytes(bytes: Uint8Array): Address {
  * @returns undefined if it is not one, as Go's netip, which Istio and Kubernetes use, has it: no octal, no short forms.
  */
 export function parseAddress(text: string): Address | undefined {
-  const ipv4 = parseIpv4Bytes(text, 16);
+  const ipv4 = parseIpv4Bytes(text, new Uint8Array(16));
   if (ipv4 !== undefined) return { family: 4, bytes: ipv4 };
   const bytes = parseIpv6Bytes(text);
   return bytes === undefined ? undefined : addressFromBytes(bytes);

@@ -5,10 +5,14 @@
 
 const [dot, zero] = [0x2e, 0x30];
 
-/** Four decimal parts without leading zeros. @returns 4 bytes, or as many as asked for with zeros behind; undefined if it is none. */
-export function parseIpv4Bytes(text: string, size: 4 | 16 = 4): Uint8Array | undefined {
+/**
+ * Four decimal parts without leading zeros.
+ * @param into where the first 4 bytes are written, also if the text is found not to be an address; else a new array of 4.
+ * @returns that array, or undefined.
+ */
+export function parseIpv4Bytes(text: string, into?: Uint8Array): Uint8Array | undefined {
   if (text.length < 7 || text.length > 15) return undefined;
-  const bytes = new Uint8Array(size);
+  const bytes = into ?? new Uint8Array(4);
   let part = 0;
   let digits = 0;
   let value = 0;
