@@ -252,12 +252,12 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   const IN_Q_OVERFLOW = 0x4000;
   const inotify = native.openInotify((events: InotifyEvent[]) => {
     let treeChanged = false;
-    for (const { mask, watch } of events) {
+    for (const { mask, watch, name } of events) {
       if (mask & IN_Q_OVERFLOW) {
         tree.rescan();
         tracker.rescan();
         treeChanged = true;
-      } else if (tree.handle(watch)) treeChanged = true;
+      } else if (tree.handle(watch, name)) treeChanged = true;
       else tracker.handle(watch);
     }
     if (treeChanged) reconciler.markDirty();
