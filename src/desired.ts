@@ -17,7 +17,7 @@ export interface Desired {
   readonly names: ReadonlyMap<bigint, string>;
   /** By cgroup id, of the pods that the source names. */
   readonly proxies: ReadonlyMap<bigint, PodProxy>;
-  /** Every pod of the source, and what became of it. */
+  /** Every pod of the source, and what became of it; written when it is asked for. */
   readonly pods: readonly PodStatus[];
 }
 
@@ -25,10 +25,12 @@ export interface Desired {
  * Whose cgroup it is, where two pods claim one. Whoever may create pods may give one the annotation of a static
  * pod with the uid of another: the pod that bears the uid itself has it, else the one that was there first by name.
  */
-function claimsOf(pods: readonly Pod[]): Map<string, Pod> {
-  const own = pods.filter((pod) => pod.cgroupUid === pod.uid);
+function claimsOf(pods: readonly Pod[]): (pod: Pod) => Pod {
   const others = pods.filter((pod) => pod.cgroupUid !== pod.uid);
-  return new Map([...others.toReversed(), ...own].map((pod) => [pod.cgroupUid, pod]));
+  if (others.length === 0) return (pod) => pod;
+  const own = pods.filter((pod) => pod.cgroupUid === pod.uid);
+  const claims = new Map([...others.toReversed(), ...own].map((pod) => [pod.cgroupUid, pod]));
+  return (pod) => claims.get(pod.cgroupUid) ?? pod;
 }
 
 function outside(pod: Pod, state: "waiting" | "not-enrolled", why: string, cause: PodStatus["cause"]): PodStatus {
@@ -56,20 +58,20 @@ export function desiredState(
   const names = new Map<bigint, string>();
   const proxies = new Map<bigint, PodProxy>();
   const problems = [...snapshot.problems];
-  const statuses: PodStatus[] = [];
+  const statuses: { readonly status: PodStatus }[] = [];
 
-  const claims = claimsOf(snapshot.pods);
+  const ownerOf = claimsOf(snapshot.pods);
   for (const pod of snapshot.pods) {
     const compiled = compile(pod);
     problems.push(...compiled.problems);
     if (!compiled.enrolled) {
-      const cgroup = claims.get(pod.cgroupUid) === pod ? node.cgroups.get(pod.cgroupUid) : undefined;
+      const cgroup = ownerOf(pod) === pod ? node.cgroups.get(pod.cgroupUid) : undefined;
       if (cgroup !== undefined) outsiders.add(cgroup.id);
-      statuses.push(outside(pod, "not-enrolled", compiled.why, compiled.cause));
+      statuses.push({ status: outside(pod, "not-enrolled", compiled.why, compiled.cause) });
       continue;
     }
-    const owner = claims.get(pod.cgroupUid);
-    if (owner !== undefined && owner !== pod) {
+    const owner = ownerOf(pod);
+    if (owner !== pod) {
       const why = `its cgroup is that of ${podName(owner)}`;
       problems.push({
         kind: "pod",
@@ -79,21 +81,21 @@ export function desiredState(
         value: shownValue(pod.cgroupUid),
         why,
       });
-      statuses.push(outside(pod, "not-enrolled", why, ""));
+      statuses.push({ status: outside(pod, "not-enrolled", why, "") });
       continue;
     }
     const cgroup = node.cgroups.get(pod.cgroupUid);
     if (cgroup === undefined) {
-      statuses.push(outside(pod, "waiting", "its cgroup is not there (yet)", ""));
+      statuses.push({ status: outside(pod, "waiting", "its cgroup is not there (yet)", "") });
       continue;
     }
     const made = desiredPod(pod, compiled, cgroup.id, { node, have, identity, known });
     problems.push(...made.problems);
     pods.set(cgroup.id, made.state);
     if (made.policy !== undefined) policies.set(made.policy.id, made.policy);
-    names.set(cgroup.id, podName(pod));
+    names.set(cgroup.id, made.name);
     proxies.set(cgroup.id, made.proxy);
-    statuses.push(made.status);
+    statuses.push(made);
   }
 
   if (!snapshot.complete) {
@@ -103,5 +105,13 @@ export function desiredState(
         pods.set(pod.cgroupId, pod);
     for (const id of have.outside ?? []) if (!pods.has(id) && alive.has(id)) outsiders.add(id);
   }
-  return { want: { pods, outside: outsiders, policies }, problems, names, proxies, pods: statuses };
+  return {
+    want: { pods, outside: outsiders, policies },
+    problems,
+    names,
+    proxies,
+    get pods() {
+      return statuses.map(({ status }) => status);
+    },
+  };
 }

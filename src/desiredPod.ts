@@ -71,8 +71,9 @@ function proxyContainerOf(pod: Pod, node: NodeView, have: Have, cgroupId: bigint
 }
 
 /** `status.podIPs` together with what the namespace shows; the namespace knows of other interfaces as well. */
-function addressesOf(pod: Pod, found: readonly Address[]): { all: Address[]; problems: Problem[] } {
+function addressesOf(pod: Pod, found: readonly Address[]): { said: Address[]; all: Address[]; problems: Problem[] } {
   const problems: Problem[] = [];
+  const said: Address[] = [];
   const all = [...found];
   for (const text of pod.addresses) {
     const address = parseAddress(text);
@@ -86,17 +87,18 @@ function addressesOf(pod: Pod, found: readonly Address[]): { all: Address[]; pro
         value: shownValue(text),
         why,
       });
-    } else if (!all.some((known) => sameAddress(known, address))) {
-      all.push(address);
+      continue;
     }
+    said.push(address);
+    if (!all.some((known) => sameAddress(known, address))) all.push(address);
   }
-  return { all, problems };
+  return { said, all, problems };
 }
 
 /** The pod's own address of a family: as Kubernetes says, else the first of its namespace. */
-function ownAddress(pod: Pod, all: readonly Address[], family: 4 | 6): Address | undefined {
-  const said = pod.addresses.map(parseAddress).find((address) => address?.family === family);
-  return said ?? all.find((address) => address.family === family && namesPod(address));
+function ownAddress(said: readonly Address[], all: readonly Address[], family: 4 | 6): Address | undefined {
+  const first = said.find((address) => address.family === family);
+  return first ?? all.find((address) => address.family === family && namesPod(address));
 }
 
 function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodStatus {
@@ -119,16 +121,38 @@ function enrolledStatus(pod: Pod, state: PodState, keepsPolicy: boolean): PodSta
 export type EnrolledPolicy = Extract<PodPolicy, { readonly enrolled: true }>;
 
 export interface DesiredPod {
+  /** `namespace/name`. */
+  readonly name: string;
   readonly state: PodState;
   /** The policy that was compiled for it, if that is the one of its state. */
   readonly policy: Policy | undefined;
   readonly proxy: PodProxy;
   readonly problems: readonly Problem[];
+  /** Made when it is asked for, and kept: its texts are for people. */
   readonly status: PodStatus;
 }
 
 /** What pods came to be, and of what, so that a pass computes only what has changed. Keyed by the pod as its source has it. */
-export type KnownPods = WeakMap<Pod, { readonly of: readonly unknown[]; readonly desired: DesiredPod }>;
+export type KnownPods = WeakMap<Pod, { readonly of: Causes; readonly desired: DesiredPod }>;
+
+/** All that a settled pod's state depends on beside the pod. */
+interface Causes {
+  readonly compiled: EnrolledPolicy;
+  readonly cgroupId: bigint;
+  readonly namespace: NamespaceFacts | null | undefined;
+  readonly containers: ContainerCgroups | undefined;
+  readonly identity: ProxyIdentity;
+}
+
+function sameCauses(a: Causes, b: Causes): boolean {
+  return (
+    a.compiled === b.compiled &&
+    a.cgroupId === b.cgroupId &&
+    a.namespace === b.namespace &&
+    a.containers === b.containers &&
+    a.identity === b.identity
+  );
+}
 
 interface DesiredPodOptions {
   readonly node: NodeView;
@@ -147,12 +171,13 @@ export function desiredPod(
   cgroupId: bigint,
   { node, have, identity, known }: DesiredPodOptions,
 ): DesiredPod {
-  const of = [compiled, cgroupId, node.namespaces.get(cgroupId), node.containers.get(cgroupId), identity];
+  const [namespace, containers] = [node.namespaces.get(cgroupId), node.containers.get(cgroupId)];
+  const of: Causes = { compiled, cgroupId, namespace, containers, identity };
   const before = known.get(pod);
-  if (before?.of.every((each, i) => each === of[i])) return before.desired;
+  if (before !== undefined && sameCauses(before.of, of)) return before.desired;
   const desired = compute(pod, compiled, cgroupId, node, have, identity);
-  const settled = !compiled.bad && compiled.excludeInterfaces.length === 0 && !of.includes(undefined);
-  if (settled) known.set(pod, { of, desired });
+  const isSeen = namespace !== undefined && containers !== undefined;
+  if (isSeen && !compiled.bad && compiled.excludeInterfaces.length === 0) known.set(pod, { of, desired });
   return desired;
 }
 
@@ -167,7 +192,7 @@ function compute(
   const held = have.pods.get(cgroupId);
   const seen = namespaceOf(node, cgroupId);
   const namespace = seen ?? heldFacts(held);
-  const { all, problems } = addressesOf(pod, namespace.addresses);
+  const { said, all, problems } = addressesOf(pod, namespace.addresses);
   const excluded = new Set(compiled.excludeInterfaces);
   const known = excluded.size === 0 ? [] : namespace.routes;
   const routes = known.map((route) => ({ prefix: route.prefix, excluded: excluded.has(route.interface) }));
@@ -191,22 +216,25 @@ function compute(
     netnsCookie: namespace.cookie,
     proxyCgroupId: proxy.id,
     proxyCgroupOnly: cgroupOnly,
-    captureIpv6:
-      capturesIpv6([...pod.addresses.flatMap((text) => parseAddress(text) ?? []), ...all], compiled.dualStack) ||
-      keeps?.captureIpv6 === true,
+    captureIpv6: capturesIpv6([...said, ...all], compiled.dualStack) || keeps?.captureIpv6 === true,
     uidBase: namespace.uidBase,
     gidBase: namespace.gidBase,
-    ipv4: ownAddress(pod, all, 4),
-    ipv6: ownAddress(pod, all, 6),
+    ipv4: ownAddress(said, all, 4),
+    ipv6: ownAddress(said, all, 6),
     localAddresses: all,
     dnsServers: keeps?.dnsServers ?? (compiled.policy.dns === "resolv-conf" ? namespace.dnsServers : []),
     excludedInterfaces: kept?.excludedInterfaces ?? indexes,
   };
+  let status: PodStatus | undefined;
   return {
+    name: podName(pod),
     state,
     policy: policy === own.id ? own : undefined,
     proxy: { inboundPort, container: proxy.name, ids: cgroupOnly ? undefined : ids },
     problems,
-    status: enrolledStatus(pod, state, keeps !== undefined),
+    get status() {
+      status ??= enrolledStatus(pod, state, keeps !== undefined);
+      return status;
+    },
   };
 }

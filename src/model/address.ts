@@ -44,7 +44,9 @@ export function addressFromBytes(bytes: Uint8Array): Address {
  * @returns undefined if it is not one, as Go's netip, which Istio and Kubernetes use, has it: no octal, no short forms.
  */
 export function parseAddress(text: string): Address | undefined {
-  const bytes = parseIpv4Bytes(text) ?? parseIpv6Bytes(text);
+  const ipv4 = parseIpv4Bytes(text, new Uint8Array(16));
+  if (ipv4 !== undefined) return { family: 4, bytes: ipv4 };
+  const bytes = parseIpv6Bytes(text);
   return bytes === undefined ? undefined : addressFromBytes(bytes);
 }
 
@@ -70,11 +72,15 @@ export function sameAddress(a: Address, b: Address): boolean {
 
 /** Clears the host bits. @param length bits, within the family's range. */
 export function maskAddress(address: Address, length: number): Prefix {
-  const bytes = address.bytes.slice();
+  return { address: { family: address.family, bytes: clearHostBits(address.bytes.slice(), length) }, length };
+}
+
+/** In place, for those that are nobody else's yet. @returns the same bytes. */
+export function clearHostBits(bytes: Uint8Array, length: number): Uint8Array {
   const whole = length >> 3;
-  bytes.fill(0, whole);
-  if (whole < bytes.length) bytes[whole] = (address.bytes[whole] ?? 0) & leadingBits(length);
-  return { address: { family: address.family, bytes }, length };
+  if (whole < bytes.length) bytes[whole] = (bytes[whole] ?? 0) & leadingBits(length);
+  for (let i = whole + 1; i < bytes.length; i++) bytes[i] = 0;
+  return bytes;
 }
 
 /** The mask of the byte in which a prefix ends. */

@@ -3,23 +3,37 @@
  * ipaddr.js is not used for this: it takes octal in the embedded IPv4 part, and reads ::1.2.3.4 as ::ffff:1.2.3.4.
  */
 
-const ipv4Part = "(?:0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
-const ipv4 = new RegExp(`^${ipv4Part}(?:\\.${ipv4Part}){3}$`);
-
 const [dot, zero] = [0x2e, 0x30];
 
-/** Four decimal parts without leading zeros. @returns 4 bytes, or undefined. */
-export function parseIpv4Bytes(text: string): Uint8Array | undefined {
-  if (!ipv4.test(text)) return undefined;
-  const bytes = new Uint8Array(4);
+/**
+ * Four decimal parts without leading zeros.
+ * @param into where the first 4 bytes are written, also if the text is found not to be an address; else a new array of 4.
+ * @returns that array, or undefined.
+ */
+export function parseIpv4Bytes(text: string, into?: Uint8Array): Uint8Array | undefined {
+  if (text.length < 7 || text.length > 15) return undefined;
+  const bytes = into ?? new Uint8Array(4);
   let part = 0;
+  let digits = 0;
+  let value = 0;
   // By hand: a pod may list thousands of ranges, and this takes a fifth of the time of a split.
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
-    if (code === dot) part++;
-    else bytes[part] = (bytes[part] ?? 0) * 10 + code - zero;
+    if (code === dot) {
+      if (digits === 0 || part === 3) return undefined;
+      bytes[part++] = value;
+      digits = 0;
+      value = 0;
+    } else {
+      const digit = code - zero;
+      if (digit < 0 || digit > 9 || (digits > 0 && value === 0)) return undefined;
+      digits++;
+      value = value * 10 + digit;
+      if (value > 255) return undefined;
+    }
   }
-  return bytes;
+  bytes[part] = value;
+  return part === 3 && digits > 0 ? bytes : undefined;
 }
 
 /** The bytes of groups separated by `:`; the last may be an IPv4 address where `tail` says so. */

@@ -40,8 +40,8 @@ const deepest = 16;
 export interface CgroupTree {
   /** By uid. The same uid twice: the one that is nearest to the root, then the first by path. */
   readonly pods: ReadonlyMap<string, PodCgroup>;
-  /** A directory came or went (an inotify event of this tree's watch). @returns false if the watch is not ours. */
-  handle(watch: number): boolean;
+  /** A directory of that name came or went (an inotify event of this tree's watch). @returns false if the watch is not ours. */
+  handle(watch: number, name: string): boolean;
   /** Reads everything again: after an overflow of the event queue. */
   rescan(): void;
 }
@@ -57,7 +57,8 @@ export function openCgroupTree(root: string, inotify: NativeInotify): CgroupTree
   let pods = new Map<string, PodCgroup>();
   statSync(root);
 
-  const scan = (path: string, depth: number): void => {
+  /** @param changed name of an entry that may be another directory by now; what else is known already stays as it is. */
+  const scan = (path: string, depth: number, changed?: string): void => {
     // The watch first: what comes while we read is then either read or told.
     let names: string[];
     try {
@@ -68,12 +69,18 @@ export function openCgroupTree(root: string, inotify: NativeInotify): CgroupTree
       forget(path);
       return;
     }
+    const before = new Map((found.get(path) ?? []).map((pod) => [pod.path, pod]));
     const mine: PodCgroup[] = [];
     for (const name of names.sort()) {
       const child = join(path, name);
       const uid = podUidOf(name);
       if (uid === undefined) {
         if (!found.has(child) && depth + 1 < deepest) scan(child, depth + 1);
+        continue;
+      }
+      const known = name === changed ? undefined : before.get(child);
+      if (known !== undefined) {
+        mine.push(known);
         continue;
       }
       const id = statSync(child, { bigint: true, throwIfNoEntry: false })?.ino;
@@ -109,10 +116,10 @@ export function openCgroupTree(root: string, inotify: NativeInotify): CgroupTree
     get pods() {
       return pods;
     },
-    handle(watch) {
+    handle(watch, name) {
       const place = watched.get(watch);
       if (place === undefined) return false;
-      scan(place.path, place.depth);
+      scan(place.path, place.depth, name);
       collect();
       return true;
     },

@@ -31,12 +31,12 @@ export interface NodeWatchOptions {
 export function openNodeWatch({ native, root, onChange }: NodeWatchOptions): NodeWatch {
   const inotify = native.openInotify((events: InotifyEvent[]) => {
     let treeChanged = false;
-    for (const { mask, watch } of events) {
+    for (const { mask, watch, name } of events) {
       if (mask & IN_Q_OVERFLOW) {
         tree.rescan();
         tracker.rescan();
         treeChanged = true;
-      } else if (tree.handle(watch)) treeChanged = true;
+      } else if (tree.handle(watch, name)) treeChanged = true;
       else tracker.handle(watch);
     }
     if (treeChanged) onChange();

@@ -27,6 +27,16 @@ export const statusPortKey = "status.sidecar.istio.io/port";
 export const proxyConfigKey = "proxy.istio.io/config";
 export const interceptionModeKey = "sidecar.istio.io/interceptionMode";
 const rerouteKeys = ["istio.io/reroute-virtual-interfaces", traffic("kubevirtInterfaces")] as const;
+/** Made once: they are asked for of every pod. */
+const keys = {
+  includeOutboundIPRanges: traffic("includeOutboundIPRanges"),
+  excludeOutboundIPRanges: traffic("excludeOutboundIPRanges"),
+  includeOutboundPorts: traffic("includeOutboundPorts"),
+  excludeOutboundPorts: traffic("excludeOutboundPorts"),
+  includeInboundPorts: traffic("includeInboundPorts"),
+  excludeInboundPorts: traffic("excludeInboundPorts"),
+  excludeInterfaces: traffic("excludeInterfaces"),
+} as const;
 /** Names in `proxyMetadata` and in the proxy's environment. */
 export const variables = {
   loopback: "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR",
@@ -123,21 +133,13 @@ export function readSettings(pod: Pod, { standIns, mesh }: SettingsOptions = {})
   const statusPort = annotation(statusPortKey, parseStatusPort, 15020);
 
   const settings: Settings = {
-    includeOutboundRanges: annotation(
-      traffic("includeOutboundIPRanges"),
-      (text) => parseRanges(text, { star: true }),
-      "*",
-    ),
-    excludeOutboundRanges: annotation(
-      traffic("excludeOutboundIPRanges"),
-      (text) => parseRanges(text, { star: false }),
-      [],
-    ),
-    includeOutboundPorts: annotation(traffic("includeOutboundPorts"), parsePorts, []),
-    excludeOutboundPorts: annotation(traffic("excludeOutboundPorts"), parsePorts, [15020]),
-    includeInboundPorts: annotation(traffic("includeInboundPorts"), parsePortsOrStar, "*"),
+    includeOutboundRanges: annotation(keys.includeOutboundIPRanges, (text) => parseRanges(text, { star: true }), "*"),
+    excludeOutboundRanges: annotation(keys.excludeOutboundIPRanges, (text) => parseRanges(text, { star: false }), []),
+    includeOutboundPorts: annotation(keys.includeOutboundPorts, parsePorts, []),
+    excludeOutboundPorts: annotation(keys.excludeOutboundPorts, parsePorts, [15020]),
+    includeInboundPorts: annotation(keys.includeInboundPorts, parsePortsOrStar, "*"),
     excludeInboundPorts: [
-      ...annotation(traffic("excludeInboundPorts"), parsePorts, []),
+      ...annotation(keys.excludeInboundPorts, parsePorts, []),
       ...alwaysExcludedInbound,
       ...(statusPort === 0 ? [] : [statusPort]),
     ],
@@ -150,7 +152,7 @@ export function readSettings(pod: Pod, { standIns, mesh }: SettingsOptions = {})
     ownerGroupsExcluded: variable("ownerGroupsExcluded", variableParsers.ownerGroupsExcluded, []),
     dnsCapture: variable("dnsCapture", variableParsers.dnsCapture, false),
     dualStack: variable("dualStack", variableParsers.dualStack, false),
-    excludeInterfaces: annotation(traffic("excludeInterfaces"), parseInterfaces, []),
+    excludeInterfaces: annotation(keys.excludeInterfaces, parseInterfaces, []),
     loopback: variable("loopback", variableParsers.loopback, defaultLoopback),
   };
   return { settings, problems: [...problems, ...unsupported], bad: unreadable || problems.length > 0 };

@@ -18,10 +18,10 @@
  *   include; and an address had an exclude or an include before if and only if it has one now, because what
  *   was taken out lay inside something of the same kind or inside an exclude.
  */
-import { createHash } from "node:crypto";
 import { contains, type Prefix } from "../model/address.js";
 import type { Owners, Policy, PortRule, RangeRule, RouteRule } from "../model/policy.js";
-import type { Settings } from "./settings.js";
+import { policyId } from "./policyId.js";
+import type { Settings, SidecarCapture } from "./settings.js";
 import type { Range } from "./values.js";
 
 /** Tunnelled traffic of the mesh (HBONE): the proxy listens there itself, no annotation can capture it. */
@@ -67,28 +67,47 @@ function ownersOf({ ownerGroups, ownerGroupsExcluded }: Settings): Owners {
   return { mode: "excluded", gids: sorted(ownerGroupsExcluded) };
 }
 
-/** One rule a port, the later rules replacing the earlier ones, sorted by port. */
-function onePerPort(rules: readonly PortRule[]): PortRule[] {
-  return [...new Map(rules.map((rule) => [rule.port, rule])).values()].sort((a, b) => a.port - b.port);
+/** One rule a port, the later rules replacing the earlier ones, sorted by port. @param rules are sorted in place. */
+function onePerPort(rules: PortRule[]): PortRule[] {
+  // The sort is stable: of one port the last one stands last.
+  rules.sort((a, b) => a.port - b.port);
+  return rules.filter(({ port }, i) => rules[i + 1]?.port !== port);
+}
+
+interface SidecarRules {
+  readonly outbound: readonly PortRule[];
+  readonly inbound: readonly PortRule[];
+}
+const noSidecar: SidecarRules = { outbound: [], inbound: [] };
+
+/** Of each Sidecar once: all its pods' policies have the same objects. */
+const sidecarRules = new WeakMap<SidecarCapture, SidecarRules>();
+
+function sidecarRulesOf(capture: SidecarCapture | undefined): SidecarRules {
+  if (capture === undefined) return noSidecar;
+  const known = sidecarRules.get(capture);
+  if (known !== undefined) return known;
+  const { otherOutbound, outboundPorts, inboundPorts } = capture;
+  const made: SidecarRules = {
+    outbound: outboundPorts.map((port) =>
+      otherOutbound
+        ? { direction: "outbound", port, action: "redirect", reason: "included-all" }
+        : { direction: "outbound", port, action: "bypass", reason: "sidecar-none" },
+    ),
+    inbound: inboundPorts.map((port) => ({ direction: "inbound", port, action: "bypass", reason: "sidecar-none" })),
+  };
+  sidecarRules.set(capture, made);
+  return made;
 }
 
 function outboundRules(settings: Settings): PortRule[] {
   const direction = "outbound";
-  const { otherOutbound = false, outboundPorts = [] } =
-    (settings.includeOutboundRanges === "*" ? settings.sidecar : undefined) ?? {};
-  return onePerPort([
-    ...outboundPorts.map((port) =>
-      otherOutbound
-        ? ({ direction, port, action: "redirect", reason: "included-all" } as const)
-        : ({ direction, port, action: "bypass", reason: "sidecar-none" } as const),
-    ),
-    ...settings.includeOutboundPorts.map(
-      (port) => ({ direction, port, action: "redirect", reason: "included-port" }) as const,
-    ),
-    ...settings.excludeOutboundPorts.map(
-      (port) => ({ direction, port, action: "bypass", reason: "excluded-port" }) as const,
-    ),
-  ]);
+  const rules = settings.includeOutboundRanges === "*" ? sidecarRulesOf(settings.sidecar).outbound.slice() : [];
+  for (const port of settings.includeOutboundPorts)
+    rules.push({ direction, port, action: "redirect", reason: "included-port" });
+  for (const port of settings.excludeOutboundPorts)
+    rules.push({ direction, port, action: "bypass", reason: "excluded-port" });
+  return onePerPort(rules);
 }
 
 /** Semantics, section 4. An include list ignores the excludes; an empty one captures nothing and needs no rules. */
@@ -96,18 +115,16 @@ function inboundRules(settings: Settings): PortRule[] {
   const direction = "inbound";
   const { includeInboundPorts, excludeInboundPorts } = settings;
   if (includeInboundPorts.length === 0) return [];
-  const rules: readonly PortRule[] =
-    includeInboundPorts === "*"
-      ? [
-          ...(settings.sidecar?.inboundPorts ?? []).map(
-            (port) => ({ direction, port, action: "bypass", reason: "sidecar-none" }) as const,
-          ),
-          ...excludeInboundPorts.map(
-            (port) => ({ direction, port, action: "bypass", reason: "excluded-port" }) as const,
-          ),
-        ]
-      : includeInboundPorts.map((port) => ({ direction, port, action: "redirect", reason: "included-port" }));
-  return onePerPort([...rules, { direction, port: tunnelPort, action: "bypass", reason: "tunnel-port" }]);
+  const star = includeInboundPorts === "*";
+  const rules = star ? sidecarRulesOf(settings.sidecar).inbound.slice() : [];
+  if (star) {
+    for (const port of excludeInboundPorts) rules.push({ direction, port, action: "bypass", reason: "excluded-port" });
+  } else {
+    for (const port of includeInboundPorts)
+      rules.push({ direction, port, action: "redirect", reason: "included-port" });
+  }
+  rules.push({ direction, port: tunnelPort, action: "bypass", reason: "tunnel-port" });
+  return onePerPort(rules);
 }
 
 /** Family, then address, then length: an outer prefix stands right before what it holds. */
@@ -126,15 +143,15 @@ function compareBytes(a: Uint8Array, b: Uint8Array): number {
 
 /** n log n: prefixes nest or are disjoint, so in sorted order the one that holds another is the last that was kept. */
 function rangeRules(included: readonly Range[], excluded: readonly Range[]): RangeRule[] {
-  const all: readonly RangeRule[] = [
-    ...excluded.map(({ prefix }) => ({ prefix, action: "bypass", reason: "excluded-range" }) as const),
-    ...included.map(({ prefix }) => ({ prefix, action: "redirect", reason: "included-range" }) as const),
-  ];
+  const all: RangeRule[] = [];
+  for (const { prefix } of excluded) all.push({ prefix, action: "bypass", reason: "excluded-range" });
+  for (const { prefix } of included) all.push({ prefix, action: "redirect", reason: "included-range" });
+  all.sort((a, b) => comparePrefixes(a.prefix, b.prefix));
   const kept: RangeRule[] = [];
   let exclude: Prefix | undefined;
   let include: Prefix | undefined;
   // The sort is stable: of two equal prefixes the exclude comes first.
-  for (const rule of all.toSorted((a, b) => comparePrefixes(a.prefix, b.prefix))) {
+  for (const rule of all) {
     if (exclude !== undefined && contains(exclude, rule.prefix)) continue;
     if (rule.action === "bypass") exclude = rule.prefix;
     else if (include !== undefined && contains(include, rule.prefix)) continue;
@@ -142,36 +159,4 @@ function rangeRules(included: readonly Range[], excluded: readonly Range[]): Ran
     kept.push(rule);
   }
   return kept;
-}
-
-const scratch = Buffer.alloc(16);
-
-/** By way of one buffer: asked for its own, a small array is moved out of V8's heap, for good and at a cost. */
-function hex(bytes: Uint8Array): string {
-  scratch.set(bytes);
-  return scratch.toString("hex");
-}
-
-/** What the id of a policy is made of. Names, not numbers of enums, so that it outlives their order. */
-export function canonicalText(policy: Omit<Policy, "id">): string {
-  const prefix = ({ address, length }: Prefix): string => `${address.family} ${hex(address.bytes)}/${length}`;
-  return [
-    "shunt policy 2",
-    `proxy ${policy.proxyUid} ${policy.proxyGid}`,
-    `to ${policy.outboundPort} ${policy.inboundPort}`,
-    `other ${policy.captureOtherOutbound} ${policy.captureOtherInbound}`,
-    `local ${policy.keepLocal}`,
-    ...(policy.sidecarNone ? ["other outbound sidecar-none"] : []),
-    `loopback ${prefix(policy.loopback)}`,
-    `owners ${[policy.owners.mode, ...policy.owners.gids].join(" ")}`,
-    `dns ${policy.dns}`,
-    ...policy.routes.map((route) => `route ${prefix(route.prefix)} ${route.excluded}`),
-    ...policy.ports.map((rule) => `port ${rule.direction} ${rule.port} ${rule.action} ${rule.reason}`),
-    ...policy.ranges.map((rule) => `range ${prefix(rule.prefix)} ${rule.action} ${rule.reason}`),
-  ].join("\n");
-}
-
-function policyId(content: Omit<Policy, "id">): bigint {
-  const id = createHash("sha256").update(canonicalText(content)).digest().readBigUInt64BE();
-  return id === 0n ? 1n : id; // 0 stands for "none" in the maps
 }

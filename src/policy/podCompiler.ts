@@ -5,13 +5,15 @@
 import type { Mesh } from "../model/mesh.js";
 import type { Pod } from "../model/pod.js";
 import type { Sidecar } from "../model/sidecar.js";
-import { mayConcern, nothingUnread } from "../model/unread.js";
+import { isNothing, mayConcern, nothingUnread } from "../model/unread.js";
 import { type PodPolicy, type PolicyContext, type PolicyOptions, podPolicyWith } from "./podPolicy.js";
-import { indexSidecars, selectSidecar } from "./sidecarSelect.js";
+import { indexSidecars, type SidecarIndex, selectSidecar } from "./sidecarSelect.js";
 
 export type PodCompiler = (context: PolicyContext) => (pod: Pod) => PodPolicy;
 
 interface Compiled {
+  /** Where the Sidecar was looked for. */
+  index: SidecarIndex;
   readonly sidecar: Sidecar | undefined;
   readonly mesh: Mesh;
   readonly options: PolicyOptions;
@@ -29,19 +31,34 @@ export function openPodCompiler(
   compile: typeof podPolicyWith = podPolicyWith,
 ): PodCompiler {
   const compiled = new WeakMap<Pod, Compiled>();
+  let last: { readonly sidecars: readonly Sidecar[]; readonly index: SidecarIndex } | undefined;
+  /** The same index while the Sidecars are the same ones in the same order: most passes are because of something else. */
+  const indexOf = (sidecars: readonly Sidecar[]): SidecarIndex => {
+    if (last === undefined || !sameItems(last.sidecars, sidecars)) last = { sidecars, index: indexSidecars(sidecars) };
+    return last.index;
+  };
   return ({ sidecars, mesh, unread = nothingUnread }) => {
     const options = typeof given === "function" ? given() : given;
-    const index = indexSidecars(sidecars);
+    const index = indexOf(sidecars);
+    const isCertain = isNothing(unread);
     return (pod) => {
-      const sidecar = selectSidecar(index, pod, mesh.rootNamespace);
       const known = compiled.get(pod);
-      const isUncertain = mayConcern(unread, pod.namespace, mesh.rootNamespace);
-      const isSame = known?.sidecar === sidecar && known?.mesh === mesh && known?.options === options;
-      if (isSame && known.isUncertain === isUncertain) return known.policy;
+      const isUncertain = !isCertain && mayConcern(unread, pod.namespace, mesh.rootNamespace);
+      const isSame = known?.mesh === mesh && known.options === options && known.isUncertain === isUncertain;
+      if (isSame && known.index === index) return known.policy;
+      const sidecar = selectSidecar(index, pod, mesh.rootNamespace);
+      if (isSame && known.sidecar === sidecar) {
+        known.index = index;
+        return known.policy;
+      }
       const read = compile(pod, options, sidecar, mesh);
       const policy = isUncertain && read.enrolled ? { ...read, bad: true } : read;
-      compiled.set(pod, { sidecar, mesh, options, isUncertain, policy });
+      compiled.set(pod, { index, sidecar, mesh, options, isUncertain, policy });
       return policy;
     };
   };
+}
+
+function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((item, i) => item === b[i]);
 }

@@ -24,6 +24,7 @@ function flagValue(args: readonly string[], [short, long]: readonly [string, str
   let value: string | undefined;
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] ?? "";
+    if (!arg.startsWith("-")) continue;
     if (arg === "--") break;
     if (arg === short || arg === long) value = args[++i] ?? "";
     else if (arg.startsWith(`${long}=`)) value = arg.slice(long.length + 1);

@@ -21,25 +21,41 @@ const mostProblems = 100;
 
 /** @param pod `namespace/name`, for messages. */
 export function sidecarCapture(sidecar: Sidecar, mesh: Mesh, settings: Settings, pod: string): ReadCapture {
+  const closed = closedBy(sidecar, mesh);
+  const capture = captureOf(sidecar)[closed === undefined ? "open" : "closed"];
+  if (closed === undefined) return { capture, problems: [] };
+  const opens = wouldOpen(settings);
+  const problems = sidecar.egress.flatMap((listener, i) =>
+    listener.port !== 0 && isNone(listener) && opens(listener) ? [notHonoured(sidecar, i, closed, pod)] : [],
+  );
+  return { capture, problems: boundProblems(problems, mostProblems) };
+}
+
+/** What a Sidecar says by itself: whether something forbids what it lets out, depends on the mesh as well. */
+interface Captures {
+  readonly open: SidecarCapture;
+  readonly closed: SidecarCapture;
+}
+
+/** Of each Sidecar once, and not once for each of its pods; it never changes, an edit makes another one. */
+const captures = new WeakMap<Sidecar, Captures>();
+
+function captureOf(sidecar: Sidecar): Captures {
+  const known = captures.get(sidecar);
+  if (known !== undefined) return known;
   const inboundPorts = sidecar.ingress.filter(isNone).map(({ port }) => port);
   const listeners = sidecar.egress.filter(({ port }) => port !== 0); // 0: on a unix socket, no IP traffic
-  const closed = closedBy(sidecar, mesh);
-  if (closed !== undefined) {
-    const opens = wouldOpen(settings);
-    const problems = sidecar.egress.flatMap((listener, i) =>
-      listener.port !== 0 && isNone(listener) && opens(listener) ? [notHonoured(sidecar, i, closed, pod)] : [],
-    );
-    return {
-      capture: { otherOutbound: false, outboundPorts: [], inboundPorts },
-      problems: boundProblems(problems, mostProblems),
-    };
-  }
   const rest = listeners.find(({ port }) => port === undefined);
   const otherOutbound = rest !== undefined && isNone(rest);
   const outboundPorts = listeners.flatMap((listener) =>
     listener.port !== undefined && isNone(listener) !== otherOutbound ? [listener.port] : [],
   );
-  return { capture: { otherOutbound, outboundPorts, inboundPorts }, problems: [] };
+  const made = {
+    open: { otherOutbound, outboundPorts, inboundPorts },
+    closed: { otherOutbound: false, outboundPorts: [], inboundPorts },
+  };
+  captures.set(sidecar, made);
+  return made;
 }
 
 function isNone({ captureMode }: { readonly captureMode: string }): boolean {

@@ -2,8 +2,15 @@
 import type { Pod } from "../model/pod.js";
 import type { Sidecar } from "../model/sidecar.js";
 
-/** Sidecars by namespace, each list in Istio's order. */
-export type SidecarIndex = ReadonlyMap<string, readonly Sidecar[]>;
+/** By namespace. */
+export type SidecarIndex = ReadonlyMap<string, NamespaceSidecars>;
+
+interface NamespaceSidecars {
+  /** Those with a selector, in Istio's order. */
+  readonly selecting: readonly Sidecar[];
+  /** The first without one. */
+  readonly other: Sidecar | undefined;
+}
 
 /** The oldest first; of the same second the first by name. One without a time is older than any. */
 function compare(a: Sidecar, b: Sidecar): number {
@@ -19,8 +26,17 @@ export function indexSidecars(sidecars: readonly Sidecar[]): SidecarIndex {
     if (list === undefined) index.set(sidecar.namespace, [sidecar]);
     else list.push(sidecar);
   }
-  for (const list of index.values()) list.sort(compare);
-  return index;
+  const split = (list: Sidecar[]): NamespaceSidecars => {
+    const sorted = list.sort(compare);
+    const selecting = sorted.filter(({ selector }) => selector !== undefined);
+    return { selecting, other: sorted.find(({ selector }) => selector === undefined) };
+  };
+  return new Map([...index].map(([namespace, list]) => [namespace, split(list)]));
+}
+
+function matches({ selector = new Map() }: Sidecar, labels: ReadonlyMap<string, string>): boolean {
+  for (const [key, value] of selector) if (labels.get(key) !== value) return false;
+  return true;
 }
 
 /**
@@ -32,12 +48,7 @@ export function selectSidecar(
   pod: Pick<Pod, "namespace" | "labels">,
   rootNamespace: string,
 ): Sidecar | undefined {
-  const own = index.get(pod.namespace) ?? [];
-  const matches = (selector: ReadonlyMap<string, string>): boolean =>
-    [...selector].every(([key, value]) => pod.labels.get(key) === value);
-  return (
-    own.find(({ selector }) => selector !== undefined && matches(selector)) ??
-    own.find(({ selector }) => selector === undefined) ??
-    index.get(rootNamespace)?.find(({ selector }) => selector === undefined)
-  );
+  const own = index.get(pod.namespace);
+  const selecting = own?.selecting.find((sidecar) => matches(sidecar, pod.labels));
+  return selecting ?? own?.other ?? index.get(rootNamespace)?.other;
 }

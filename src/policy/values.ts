@@ -3,7 +3,7 @@
  * reads them, ranges as netip.ParsePrefix, booleans as strconv.ParseBool. Stricter and laxer readings both
  * capture something else than Istio would.
  */
-import { type Address, maskAddress, type Prefix } from "../model/address.js";
+import { type Address, clearHostBits, type Prefix } from "../model/address.js";
 import { parseIpv4Bytes, parseIpv6Bytes } from "../model/addressText.js";
 
 /** A refusal names the item, not the whole list: a list can be long. */
@@ -47,11 +47,35 @@ export function parsePort(text: string): Parsed<number> {
   );
 }
 
+const [comma, zero, nine] = [0x2c, 0x30, 0x39];
+
+/** Digits and commas alone, as nearly every list is. @returns undefined where there is more to it, or something is wrong. */
+function plainPorts(text: string): number[] | undefined {
+  const ports: number[] = [];
+  let value = -1;
+  for (let i = 0; i <= text.length; i++) {
+    const code = i < text.length ? text.charCodeAt(i) : comma;
+    if (code === comma) {
+      if (value < 0) return undefined;
+      ports.push(value);
+      value = -1;
+    } else if (code >= zero && code <= nine) {
+      value = Math.max(value, 0) * 10 + code - zero;
+      if (value > 65535) return undefined;
+    } else {
+      return undefined;
+    }
+  }
+  return ports;
+}
+
 /** Ports separated by commas. @returns them in the order written, duplicates included; "" is no port. */
 export function parsePorts(text: string): Parsed<readonly number[]> {
+  const plain = plainPorts(text);
+  if (plain !== undefined) return { value: plain };
   const trimmed = trimSpace(text);
   if (trimmed === "*") return { why: "* is not accepted here: list the ports", item: "*" };
-  return trimmed === "" ? { value: [] } : parseItems(trimmed, parsePort);
+  return trimmed === "" ? { value: [] } : parseItems(trimmed.split(","), parsePort);
 }
 
 /** As {@link parsePorts}, or exactly `*`. */
@@ -70,29 +94,39 @@ export function parseRanges(text: string, options: { readonly star: false }): Pa
 export function parseRanges(text: string, options: { readonly star: boolean }): Parsed<"*" | readonly Range[]> {
   if (text === "") return { value: [] };
   if (text === "*" && options.star) return { value: "*" };
-  return parseItems(text, (item) => {
-    if (!item.includes("*") || trimSpace(item) !== "*") return parseRange(item);
+  const items = text.split(",");
+  // One piece of memory for all: each array of its own would take twice as much.
+  const room = new ArrayBuffer(16 * items.length);
+  return parseItems(items, (item, i) => {
+    if (!item.includes("*") || trimSpace(item) !== "*") return parseRange(item, new Uint8Array(room, 16 * i, 16));
     return { why: options.star ? "* must stand alone" : "* is not accepted here: list address blocks", item };
   });
 }
 
-/** One address block, `10.0.0.0/8` or `2001:db8::/32`, with nothing around it. */
-export function parseRange(item: string): Parsed<Range> {
+/** One address block, `10.0.0.0/8` or `2001:db8::/32`, with nothing around it. @param room 16 zeros for the address. */
+export function parseRange(item: string, room = new Uint8Array(16)): Parsed<Range> {
   const slash = item.lastIndexOf("/");
-  const bytes = slash < 0 ? undefined : parseAddressBytes(item.slice(0, slash));
-  if (bytes === undefined) return { why: rangeRefusal(item, slash), item };
+  const address = slash < 0 ? undefined : readAddress(item.slice(0, slash), room);
+  if (address === undefined) return { why: rangeRefusal(item, slash), item };
   const mask = item.slice(slash + 1);
-  const bits = bytes.length * 8;
+  const bits = address.family === 4 ? 32 : 128;
   if (/^(?:0|[1-9][0-9]{0,2})$/.test(mask) && Number(mask) <= bits) {
-    return { value: { prefix: maskAddress(widen(bytes), Number(mask)), loopback: isLoopback(bytes) } };
+    const length = Number(mask);
+    const loopback = isLoopback(address);
+    clearHostBits(address.bytes, length);
+    return { value: { prefix: { address, length }, loopback } };
   }
   return { why: trimSpace(item) === item ? `the mask must be 0 to ${bits}` : whiteSpace, item };
 }
 
 const whiteSpace = "white space is not accepted around an address block";
 
-function parseAddressBytes(text: string): Uint8Array | undefined {
-  return parseIpv4Bytes(text) ?? parseIpv6Bytes(text);
+/** Unlike parseAddress this does not turn a v4-mapped address into IPv4. */
+function readAddress(text: string, room: Uint8Array): Address | undefined {
+  const ipv4 = parseIpv4Bytes(text, room);
+  if (ipv4 !== undefined) return { family: 4, bytes: ipv4 };
+  const ipv6 = parseIpv6Bytes(text);
+  return ipv6 && { family: 6, bytes: ipv6 };
 }
 
 /** Why there is no address before the slash. */
@@ -104,26 +138,19 @@ function rangeRefusal(item: string, slash: number): string {
   return "not an IPv4 or IPv6 address block: write 10.0.0.0/8 or 2001:db8::/32";
 }
 
-/** Unlike addressFromBytes this does not turn a v4-mapped address into IPv4. */
-function widen(bytes: Uint8Array): Address {
-  const padded = new Uint8Array(16);
-  padded.set(bytes);
-  return { family: bytes.length === 4 ? 4 : 6, bytes: padded };
-}
-
 /** netip.Addr.IsLoopback: 127/8, ::1, and v4-mapped 127/8. */
-function isLoopback(bytes: Uint8Array): boolean {
-  if (bytes.length === 4) return bytes[0] === 127;
+function isLoopback({ family, bytes }: Address): boolean {
+  if (family === 4) return bytes[0] === 127;
   const zero = (from: number, to: number): boolean => bytes.subarray(from, to).every((byte) => byte === 0);
   return (
     (zero(0, 15) && bytes[15] === 1) || (zero(0, 10) && bytes[10] === 0xff && bytes[11] === 0xff && bytes[12] === 127)
   );
 }
 
-function parseItems<T>(text: string, parse: (item: string) => Parsed<T>): Parsed<readonly T[]> {
+function parseItems<T>(items: readonly string[], parse: (item: string, i: number) => Parsed<T>): Parsed<readonly T[]> {
   const value: T[] = [];
-  for (const item of text.split(",")) {
-    const parsed = parse(item);
+  for (const [i, item] of items.entries()) {
+    const parsed = parse(item, i);
     if ("why" in parsed) return parsed;
     value.push(parsed.value);
   }
@@ -139,7 +166,7 @@ function parseInterface(item: string): Parsed<string> {
 
 /** Names separated by commas, without white space; "" is none. */
 export function parseInterfaces(text: string): Parsed<readonly string[]> {
-  return text === "" ? { value: [] } : parseItems(text, parseInterface);
+  return text === "" ? { value: [] } : parseItems(text.split(","), parseInterface);
 }
 
 /** Istio's limit (tools/istio-iptables/pkg/config, ValidateOwnerGroups). */

@@ -82,9 +82,12 @@ function middle(all: readonly Spent[]): Spent {
   return { wall: median(all.map(({ wall }) => wall)), cpu: median(all.map(({ cpu }) => cpu)) };
 }
 
-/** What the kernel holds once the operations have been carried out. */
-function carriedOut({ want }: Desired): Have {
-  const pods = [...want.pods].map(([id, pod], slot) => [id, { ...pod, slot }] as const);
+/** What the kernel holds once the operations have been carried out. As in the store, what did not change is the same object. */
+function carriedOut({ want }: Desired, before: Have): Have {
+  const pods = [...want.pods].map(([id, pod], slot) => {
+    const old = before.pods.get(id);
+    return [id, old?.policy === pod.policy ? old : { ...pod, slot }] as const;
+  });
   return { pods: new Map(pods), policies: new Set(want.policies.keys()) };
 }
 
@@ -106,14 +109,14 @@ function main(): void {
   const again = numbers(15).map(() => spend(() => pass(snapshot, open(), empty, new WeakMap())).spent);
 
   let now = snapshot;
-  let have = carriedOut(desired);
+  let have = carriedOut(desired, empty);
   const edits = numbers(51).map((i) => {
     const edited = readDocuments(podDocument(i, i + 1), `${i}.yaml`).pods;
     now = { ...now, pods: now.pods.map((pod, at) => (at === i ? (edited[0] ?? pod) : pod)) };
     const { spent, result } = spend(() => pass(now, compiler, have, known));
     // A new policy, the flip, the fence, and the old one goes.
     if (result.operations.length !== 4) throw new Error(`${result.operations.length} operations for one edit`);
-    have = carriedOut(result.desired);
+    have = carriedOut(result.desired, have);
     return spent;
   });
   const policies = [...desired.want.policies.values()];

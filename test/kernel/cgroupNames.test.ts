@@ -56,7 +56,7 @@ for (const [name, { root, pods }] of Object.entries(layouts)) {
       assert.equal(roots, [join(top, root)]);
       assert.ok(isPodRoot(join(top, root)));
       const inotify = native().openInotify((events) => {
-        for (const event of events) tree.handle(event.watch);
+        for (const event of events) tree.handle(event.watch, event.name);
       });
       const tree = openCgroupTree(join(top, root), inotify);
       const wanted = name === "static pods" ? hash : uid;

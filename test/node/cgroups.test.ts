@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
@@ -57,7 +57,7 @@ test(
   withDirectory(async (root) => {
     mkdirSync(join(root, "burstable", `pod${uid}`), { recursive: true });
     const inotify = native().openInotify((events) => {
-      for (const event of events) tree.handle(event.watch);
+      for (const event of events) tree.handle(event.watch, event.name);
     });
     const tree = openCgroupTree(root, inotify);
     try {
@@ -81,6 +81,33 @@ test(
       mkdirSync(join(root, "burstable", `pod${uid}`));
       await until(() => tree.pods.has(uid));
     } finally {
+      inotify.close();
+    }
+  }),
+);
+
+test(
+  "one that went and came again before anybody looked has the new inode number",
+  withDirectory(async (root) => {
+    const path = join(root, "poda1");
+    mkdirSync(path);
+    mkdirSync(join(root, "podb2"));
+    const inotify = native().openInotify((events) => {
+      for (const event of events) tree.handle(event.watch, event.name);
+    });
+    const tree = openCgroupTree(root, inotify);
+    // While it is open, its number is not given to another.
+    const held = openSync(path, "r");
+    try {
+      const other = tree.pods.get("b2")?.id;
+      rmdirSync(path);
+      mkdirSync(path);
+      const { ino } = statSync(path, { bigint: true });
+      assert.is.not(ino, tree.pods.get("a1")?.id);
+      await until(() => tree.pods.get("a1")?.id === ino);
+      assert.is(tree.pods.get("b2")?.id, other);
+    } finally {
+      closeSync(held);
       inotify.close();
     }
   }),
