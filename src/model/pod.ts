@@ -56,3 +56,20 @@ export interface Snapshot {
 export function podName(pod: Pod): string {
   return `${pod.namespace}/${pod.name}`;
 }
+
+const sortKeys = new WeakMap<Pod, string>();
+
+/** Kept, because every snapshot is sorted and few pods of it are new. */
+function sortKey(pod: Pod): string {
+  let key = sortKeys.get(pod);
+  if (key === undefined) {
+    key = `${podName(pod)}/${pod.uid}`;
+    sortKeys.set(pod, key);
+  }
+  return key;
+}
+
+/** @returns the pods in the order of a {@link Snapshot}. */
+export function sortPods(pods: readonly Pod[]): Pod[] {
+  return pods.toSorted((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
+}

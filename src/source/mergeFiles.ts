@@ -1,6 +1,6 @@
 /** Files of manifests as one snapshot. Pure. */
 import { chooseMesh, defaultMesh, type Mesh } from "../model/mesh.js";
-import { type Pod, podName, type Snapshot } from "../model/pod.js";
+import { podName, type Snapshot, sortPods } from "../model/pod.js";
 import { type Problem, shownValue } from "../model/problem.js";
 import { type Sidecar, sidecarName } from "../model/sidecar.js";
 import type { FileContent } from "./documents.js";
@@ -79,9 +79,8 @@ export function mergeFiles(
     const why = `the MeshConfig of ${shownValue(mesh.namespace)}/istio in ${mesh.where} counts; this one is left out`;
     all.push({ kind: "mesh", where, pod: "", key: "ConfigMap", value: shownValue(`${namespace}/istio`), why });
   }
-  const podKey = (pod: Pod): string => `${podName(pod)}/${pod.uid}`;
   return {
-    pods: sortBy(pods, podKey),
+    pods: sortPods(pods),
     sidecars: sortBy(sidecars, sidecarName),
     mesh,
     problems: all,

@@ -73,8 +73,10 @@ async function measure(
     return { at: told.get(name) ?? 0n };
   };
   const cgroup = (directory: string): Half => {
+    // Before the call: the agent may have seen the directory by the time that it returns here.
+    const at = process.hrtime.bigint();
     mkdirSync(directory);
-    return { at: process.hrtime.bigint() };
+    return { at };
   };
   const remove = async (name: string, directory: string): Promise<void> => {
     await admin(`${path}/${name}`, { delete: true });

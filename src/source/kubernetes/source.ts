@@ -6,7 +6,7 @@
  * read once there is no snapshot to go by, because a pod without its Sidecar would get another policy.
  */
 import { defaultMesh } from "../../model/mesh.js";
-import { podName, type Snapshot } from "../../model/pod.js";
+import { podName, type Snapshot, sortPods } from "../../model/pod.js";
 import type { Problem } from "../../model/problem.js";
 import type { Source } from "../../model/source.js";
 import { unreadSidecars } from "../../model/unread.js";
@@ -117,7 +117,7 @@ export function openKubernetes(options: KubernetesOptions): KubernetesSource {
   const make = (): KubernetesSnapshot => {
     const complete = allSynced();
     const read = [...pods.items.values()];
-    const known = read.flatMap(({ pod }) => pod ?? []).sort(byText((pod) => `${podName(pod)}/${pod.uid}`));
+    const known = sortPods(read.flatMap(({ pod }) => pod ?? []));
     const troubles = all.flatMap(({ kind, reflector }) =>
       reflector.trouble === "" ? [] : [sourceProblem(options.name, kind, reflector)],
     );
