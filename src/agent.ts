@@ -102,7 +102,7 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
   let sourceSynced = false;
   let stopped = false;
   let lastEvent = 0;
-  const nameOf = (id: bigint): string => desired?.names.get(id) ?? `cgroup ${id}`;
+  const nameOf = (id: bigint): string => desired?.enrolled.get(id)?.name ?? `cgroup ${id}`;
   const problems = openProblemLog(
     (problem, text) => log.warn({ event: "problem", ...problem }, text),
     (text) => log.info({ event: "mended" }, `mended: ${text}`),
@@ -183,8 +183,8 @@ async function wire(options: AgentOptions, onClose: (closer: () => void) => void
       await ready.catch(() => {});
       // Those that are about to go are not among them.
       const pods = new Map([...store.have.pods].filter(([id]) => desired?.want.pods.has(id)));
-      const { proxies, want } = desired;
-      unsteered = networks.pass({ pods, namespaces: node.namespaces, policies: want.policies, proxies });
+      const { enrolled, want } = desired;
+      unsteered = networks.pass({ pods, namespaces: node.namespaces, policies: want.policies, enrolled });
       problems.update([...wrong, ...unsteered]);
       source.report?.(problems.current);
       node.follow(pods);

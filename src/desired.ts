@@ -2,7 +2,14 @@
  * What is to be in the kernel: pods as the source tells them, joined with the cgroups and namespaces that
  * are on this node. Pure.
  */
-import { desiredPod, type KnownPods, type NodeView, type PodProxy, type ProxyIdentity } from "./desiredPod.js";
+import {
+  type DesiredPod,
+  desiredPod,
+  type KnownPods,
+  type NodeView,
+  type PodProxy,
+  type ProxyIdentity,
+} from "./desiredPod.js";
 import type { Have, PodState, Want } from "./maps/state.js";
 import { type Pod, podName, type Snapshot } from "./model/pod.js";
 import type { Policy } from "./model/policy.js";
@@ -13,10 +20,8 @@ import type { PodPolicy } from "./policy/podPolicy.js";
 export interface Desired {
   readonly want: Want;
   readonly problems: readonly Problem[];
-  /** Cgroup id → pod, of the pods that are in `want` and known by name. */
-  readonly names: ReadonlyMap<bigint, string>;
-  /** By cgroup id, of the pods that the source names. */
-  readonly proxies: ReadonlyMap<bigint, PodProxy>;
+  /** By cgroup id, of the pods that are in `want` and known by name. */
+  readonly enrolled: ReadonlyMap<bigint, { readonly name: string; readonly proxy: PodProxy }>;
   /** Every pod of the source, and what became of it; written when it is asked for. */
   readonly pods: readonly PodStatus[];
 }
@@ -55,15 +60,14 @@ export function desiredState(
   const pods = new Map<bigint, PodState>();
   const outsiders = new Set<bigint>();
   const policies = new Map<bigint, Policy>();
-  const names = new Map<bigint, string>();
-  const proxies = new Map<bigint, PodProxy>();
+  const enrolled = new Map<bigint, DesiredPod>();
   const problems = [...snapshot.problems];
   const statuses: { readonly status: PodStatus }[] = [];
 
   const ownerOf = claimsOf(snapshot.pods);
   for (const pod of snapshot.pods) {
     const compiled = compile(pod);
-    problems.push(...compiled.problems);
+    if (compiled.problems.length > 0) problems.push(...compiled.problems);
     if (!compiled.enrolled) {
       const cgroup = ownerOf(pod) === pod ? node.cgroups.get(pod.cgroupUid) : undefined;
       if (cgroup !== undefined) outsiders.add(cgroup.id);
@@ -90,11 +94,10 @@ export function desiredState(
       continue;
     }
     const made = desiredPod(pod, compiled, cgroup.id, { node, have, identity, known });
-    problems.push(...made.problems);
+    if (made.problems.length > 0) problems.push(...made.problems);
     pods.set(cgroup.id, made.state);
     if (made.policy !== undefined) policies.set(made.policy.id, made.policy);
-    names.set(cgroup.id, made.name);
-    proxies.set(cgroup.id, made.proxy);
+    enrolled.set(cgroup.id, made);
     statuses.push(made);
   }
 
@@ -108,8 +111,7 @@ export function desiredState(
   return {
     want: { pods, outside: outsiders, policies },
     problems,
-    names,
-    proxies,
+    enrolled,
     get pods() {
       return statuses.map(({ status }) => status);
     },

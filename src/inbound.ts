@@ -28,7 +28,7 @@ export interface InboundKeeper {
   pass(
     pods: ReadonlyMap<bigint, PodState>,
     namespaces: ReadonlyMap<bigint, PodNamespace | null>,
-    proxies: ReadonlyMap<bigint, PodProxy>,
+    enrolled: ReadonlyMap<bigint, { readonly proxy: PodProxy }>,
   ): {
     readonly problems: readonly Problem[];
     /** ms until it is to be called again, if it is. */
@@ -64,7 +64,7 @@ export function openInboundKeeper(options: InboundKeeperOptions): InboundKeeper 
   };
 
   return {
-    pass(pods, namespaces, proxies) {
+    pass(pods, namespaces, enrolled) {
       const targets: InboundTarget[] = [];
       const unsure = new Set<bigint>();
       for (const [pod] of pods) {
@@ -78,7 +78,7 @@ export function openInboundKeeper(options: InboundKeeperOptions): InboundKeeper 
       );
       for (const pod of searched.keys()) if (!pods.has(pod)) searched.delete(pod);
       for (const { pod, netnsCookie } of targets) {
-        const proxy = proxies.get(pod);
+        const proxy = enrolled.get(pod)?.proxy;
         if (proxy === undefined) continue;
         const key = `${netnsCookie} ${proxy.inboundPort} ${proxy.container} ${proxy.ids?.uid} ${proxy.ids?.gid}`;
         if (searched.get(pod)?.key !== key) searched.set(pod, { key, problem: search(pod, netnsCookie, proxy) });

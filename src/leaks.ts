@@ -43,7 +43,7 @@ export interface PodsView {
   readonly namespaces: ReadonlyMap<bigint, PodNamespace | null>;
   /** By policy id. */
   readonly policies: ReadonlyMap<bigint, Policy>;
-  readonly proxies: ReadonlyMap<bigint, PodProxy>;
+  readonly enrolled: ReadonlyMap<bigint, { readonly proxy: PodProxy }>;
 }
 
 export interface Leaks {
@@ -121,7 +121,7 @@ export function openLeaks(options: LeaksOptions): Leaks {
     arrived(pods) {
       for (const pod of pods) fresh.add(pod);
     },
-    pass({ pods, namespaces, policies, proxies }) {
+    pass({ pods, namespaces, policies, enrolled }) {
       current = pods;
       for (const id of failed.keys()) if (!pods.has(id)) failed.delete(id);
       for (const id of fresh) {
@@ -132,7 +132,7 @@ export function openLeaks(options: LeaksOptions): Leaks {
         if (pod === undefined || namespace === null) fresh.delete(id);
         else if (namespace !== undefined && pod.netnsCookie === namespace.cookie && policy !== undefined) {
           fresh.delete(id);
-          void look({ id, pod, policy, netns: namespace.link, proxy: proxies.get(id) });
+          void look({ id, pod, policy, netns: namespace.link, proxy: enrolled.get(id)?.proxy });
         }
       }
       return [...failed].map(([id, message]) => {

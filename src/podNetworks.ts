@@ -67,8 +67,8 @@ export function openPodNetworks(options: PodNetworksOptions): PodNetworks {
   return {
     arrived: (pods) => leaks.arrived(pods),
     pass(view) {
-      const { pods, namespaces, proxies } = view;
-      const steered = keeper.pass(pods, namespaces, proxies);
+      const { pods, namespaces, enrolled } = view;
+      const steered = keeper.pass(pods, namespaces, enrolled);
       clearTimeout(again);
       if (steered.again !== undefined) again = setTimeout(onChange, steered.again).unref();
       return [...steered.problems, ...passthrough.pass(pods, namespaces), ...leaks.pass(view)];

@@ -54,12 +54,11 @@ const record = (cgroupId: bigint, policyId: bigint): PodState & { slot: number }
 test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
   const compile = (one: Pod): PodPolicy =>
     one.name === "out" ? { enrolled: false, cause: "no-proxy", why: "no proxy", problems: [] } : enrolled(1n);
-  const { want, pods, names } = desiredState(
-    snapshot([pod("in"), pod("later"), pod("out")]),
-    node("uid-in"),
-    nothing,
-    compile,
-  );
+  const {
+    want,
+    pods,
+    enrolled: made,
+  } = desiredState(snapshot([pod("in"), pod("later"), pod("out")]), node("uid-in"), nothing, compile);
   assert.equal([...want.pods.keys()], [100n]);
   assert.equal([...(want.outside ?? [])], []);
   assert.equal([...want.policies.keys()], [1n]);
@@ -71,7 +70,7 @@ test("an enrolled pod with a cgroup is wanted; the others are counted", () => {
       ["out", "not-enrolled", "no proxy", "no-proxy"],
     ],
   );
-  assert.is(names.get(100n), "default/in");
+  assert.is(made.get(100n)?.name, "default/in");
 });
 
 test("addresses: Kubernetes says the pod's own, the namespace adds the others", () => {
@@ -207,9 +206,9 @@ test("the proxy: its container's cgroup once status and node both know it; alone
       containers,
       namespaces: new Map([[100n, { ...noNamespace, cookie: 1n, uidBase: 70000, gidBase: 80000 }]]),
     };
-    const { want, proxies } = desiredState(snapshot([one]), view, have, () => enrolled(1n), identity);
+    const { want, enrolled: made } = desiredState(snapshot([one]), view, have, () => enrolled(1n), identity);
     const { proxyCgroupId, proxyCgroupOnly, uidBase, gidBase } = want.pods.get(100n) as PodState;
-    return [proxyCgroupId, proxyCgroupOnly, uidBase, gidBase, proxies.get(100n)];
+    return [proxyCgroupId, proxyCgroupOnly, uidBase, gidBase, made.get(100n)?.proxy];
   };
   const known = new Map([[100n, new Map([["cri-containerd-c1.scope", 5n]])]]);
   const gone = new Map([[100n, new Map([["cri-containerd-c2.scope", 6n]])]]);
@@ -257,7 +256,10 @@ test("a static pod has the cgroup that its file's hash names, unless another pod
     [victim, mirror],
   ]) {
     const found = at(pods);
-    assert.equal([...found.names], [[100n, "default/victim"]]);
+    assert.equal(
+      [...found.enrolled].map(([id, { name }]) => [id, name]),
+      [[100n, "default/victim"]],
+    );
     assert.match(found.problems[0]?.why ?? "", "its cgroup is that of default/victim");
     assert.is(found.problems[0]?.pod, "default/mirror");
   }

@@ -103,10 +103,13 @@ export function diff(have: Have, want: Want): Op[] {
   const after: Op[] = [];
   const named = new Set<bigint>();
   const outside = want.outside ?? new Set();
+  /** Where all that there is has been met, nothing is left to look for. */
+  let [stayingPods, stayingPolicies] = [0, 0];
 
   for (const pod of want.pods.values()) {
     named.add(pod.policy);
     const old = have.pods.get(pod.cgroupId);
+    if (old !== undefined) stayingPods++;
     if (old !== undefined && settled.get(old) === pod && !have.unlisted?.has(pod.cgroupId)) continue;
     const changed = old !== undefined && sameFacts(old, pod) ? unchanged : facts(pod.cgroupId, old, pod);
     before.push(...changed.before);
@@ -122,7 +125,7 @@ export function diff(have: Have, want: Want): Op[] {
     if (old.policy !== pod.policy) flips.push({ kind: "flip", pod: pod.cgroupId, slot, policy: pod.policy });
     if (have.unlisted?.has(pod.cgroupId)) listed.push({ kind: "list-pod", pod: pod.cgroupId, slot });
   }
-  for (const old of have.pods.values()) {
+  for (const old of stayingPods === have.pods.size ? [] : have.pods.values()) {
     if (want.pods.has(old.cgroupId)) continue;
     if (!outside.has(old.cgroupId) && !have.unlisted?.has(old.cgroupId))
       unlisted.push({ kind: "unlist-pod", pod: old.cgroupId });
@@ -136,10 +139,13 @@ export function diff(have: Have, want: Want): Op[] {
 
   const policies: Op[] = [];
   for (const id of named) {
-    const policy = want.policies.get(id);
-    if (!have.policies.has(id) && policy !== undefined) policies.push({ kind: "add-policy", policy });
+    const stays = have.policies.has(id);
+    if (stays) stayingPolicies++;
+    const policy = stays ? undefined : want.policies.get(id);
+    if (policy !== undefined) policies.push({ kind: "add-policy", policy });
   }
-  for (const id of have.policies.keys()) if (!named.has(id)) after.push({ kind: "remove-policy", policy: id });
+  for (const id of stayingPolicies === have.policies.size ? [] : have.policies.keys())
+    if (!named.has(id)) after.push({ kind: "remove-policy", policy: id });
 
   const changes = [...policies, ...before, ...flips, ...listed, ...unlisted];
   return after.length === 0 ? changes : [...changes, { kind: "fence" }, ...after];
