@@ -119,8 +119,8 @@ type Found = Pick<Answer, "pod" | "problems" | "notes"> & {
   readonly cgroupId: bigint | undefined;
   readonly outside: string;
   readonly cause?: OutsideCause | "";
-  /** What its document says now is what the kernel has, as far as the agent knows. */
-  readonly isSettled?: boolean;
+  /** Id of the policy that its document asks for; undefined where that is not known or cannot all be read. */
+  readonly wanted?: string | undefined;
 };
 
 /** @returns undefined if the agent does not know it. */
@@ -134,8 +134,8 @@ function findByAgent(status: Status, wanted: string): Found | undefined {
     problem.pod === name(pod) || (problem.pod === "" && concerns(problem, pod.namespace, defaultRootNamespace));
   const problems = status.problems.filter(isOurs).map(describeProblem);
   const notes = pod.keepsPolicy ? ["what decides over it cannot all be read: it keeps the policy that it had"] : [];
-  const isSettled = !pod.keepsPolicy;
-  return { pod: name(pod), cgroupId, outside: pod.why, cause: pod.cause, problems, notes, isSettled };
+  const asked = pod.keepsPolicy ? undefined : pod.policy;
+  return { pod: name(pod), cgroupId, outside: pod.why, cause: pod.cause, problems, notes, wanted: asked };
 }
 
 /** Its cgroup is there before the agent hears of it, and the cgroup's name tells the uid. */
@@ -212,11 +212,14 @@ export async function explainLive(options: LiveOptions, question: Question): Pro
       known === undefined
         ? findByPins(pins, asked.agent ? "" : asked.why, options)
         : (findByAgent(known, options.wanted) ?? findUnheard(pins, known, options));
-    const { cgroupId, outside, cause, isSettled = false, ...pod } = found;
+    const { cgroupId, outside, cause, wanted, ...pod } = found;
     const attached = pins.programs.length > 0;
     if (cgroupId === undefined) return { ...pod, explanation: explainOutside(outside, cause), attached };
     const told = await explainPinned(pins, cgroupId, question);
-    if (!isSettled || told.explanation.policy === "") return { ...pod, ...told, attached };
+    if (wanted === undefined || told.explanation.policy === "") return { ...pod, ...told, attached };
+    // A map was full, or an edit is on its way: the document's words are not those that decide.
+    const other = `the kernel has another policy for it than its document asks for (${wanted}): see shunt status`;
+    if (wanted !== told.explanation.policy) return { ...pod, ...told, notes: [...pod.notes, other], attached };
     const { notes, ...words } = await inWords(told, pod.pod, options);
     return { ...pod, ...words, notes: [...pod.notes, ...notes], attached };
   });

@@ -130,6 +130,27 @@ test("the rule in the words of who wrote it, and as the kernel has it", async ()
   assert.is(kernel, `outbound port 443: bypass excluded-port (port_rules ${policy})`);
 });
 
+test("where the kernel has another policy than the document asks for, the kernel's rule is told, and that", async () => {
+  const slot = withMap("pods", (map) => map.lookup(u64.encode(pod.cgroupId))) ?? new Uint8Array();
+  const record = withMap("pod_records", (map) => map.lookup(slot)) ?? new Uint8Array();
+  // struct pod_record: the policy's id stands after the cgroup's; struct policy begins with it.
+  const id = record.slice(8, 16);
+  const otherId = u64.encode(u64.decode(id) ^ 1n);
+  const policy = withMap("policies", (map) => map.lookup(id)) ?? new Uint8Array();
+  withMap("policies", (map) => map.update(otherId, Uint8Array.of(...otherId, ...policy.slice(8))));
+  withMap("pod_records", (map) =>
+    map.update(slot, Uint8Array.of(...record.slice(0, 8), ...otherId, ...record.slice(16))),
+  );
+  try {
+    const said = await live("--pod", "test/a", "--to", "10.99.0.1:443");
+    assert.equal([said.reason, said.rule, said.kernel], ["included-all", "capture-other-outbound is set", undefined]);
+    assert.match(said.notes.join(), /the kernel has another policy for it than its document asks for/);
+  } finally {
+    withMap("pod_records", (map) => map.update(slot, record));
+    withMap("policies", (map) => map.delete(otherId));
+  }
+});
+
 test("a bad value: the kernel keeps the policy, and live tells so", async () => {
   const args = ["--pod", "test/a", "--to", "10.99.0.1:443"] as const;
   await here.edit(pod, { [t("excludeOutboundPorts")]: "443," });
